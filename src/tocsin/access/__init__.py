@@ -1,0 +1,1 @@
+"""access decides who may do what, and keeps what was done."""

@@ -1,0 +1,1 @@
+"""alerts decides who must hear what, when and why."""

@@ -1,0 +1,1 @@
+"""analysis turns arrays of numbers into judgements: trend, season, change; pure."""

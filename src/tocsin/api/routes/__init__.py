@@ -1,0 +1,1 @@
+"""routes: one family of paths a file."""

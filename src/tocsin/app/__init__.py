@@ -1,0 +1,1 @@
+"""app builds, starts, reloads and stops; it is imported by nobody."""

@@ -1,0 +1,1 @@
+"""ingest brings the world in as samples; only a rule raises an alert."""

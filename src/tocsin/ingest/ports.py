@@ -1,0 +1,42 @@
+"""What ingest needs of the rest of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tocsin.model.labels import Labels
+from tocsin.model.series import MetricInfo, SampleBatch
+
+
+class SeriesIndex(Protocol):
+    """Labels ↔ id, in memory. Ids are `Labels.series_id()`."""
+
+    def intern(self, labels: Labels) -> int:
+        """The id of these labels, remembered from now on. Raises LimitError where there is no room."""
+        ...
+
+    def labels(self, series_id: int) -> Labels:
+        """Raises KeyError for an id that was never interned."""
+        ...
+
+
+class SampleSink(Protocol):
+    async def append(self, batch: SampleBatch) -> None:
+        """Returns when every row is durable. All ids were interned before.
+
+        Raises QueueFullError or StoreError, and then the caller may send the same batch again.
+        """
+        ...
+
+
+class SampleObserver(Protocol):
+    async def observe(self, batch: SampleBatch, at_ms: int) -> None:
+        """Called with each batch after it is durable and before its sender is told so."""
+        ...
+
+
+class MetadataSink(Protocol):
+    async def describe(self, infos: Sequence[MetricInfo]) -> None:
+        """Remember what metrics measure; the last word wins, an empty field changes nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""wire parses one format a file, from bytes to rows, and never touches a socket."""

@@ -1,0 +1,97 @@
+"""Matchers select series by their labels, as in a PromQL selector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+from tocsin.model.errors import UserError
+from tocsin.model.labels import Labels, quote, unquote
+
+REGEX_CHARS_MAX = 1_000
+
+
+class MatchOp(StrEnum):
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"
+    NOT_REGEX = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on one label; a label that a series lacks counts as the empty string."""
+
+    label: str
+    op: MatchOp
+    value: str
+
+    def matches(self, labels: Labels) -> bool:
+        return self.matches_value(labels.get(self.label))
+
+    def matches_value(self, value: str) -> bool:
+        match self.op:
+            case MatchOp.EQUAL:
+                return value == self.value
+            case MatchOp.NOT_EQUAL:
+                return value != self.value
+            case MatchOp.REGEX:
+                return compiled(self.value).fullmatch(value) is not None
+            case MatchOp.NOT_REGEX:
+                return compiled(self.value).fullmatch(value) is None
+
+    def __str__(self) -> str:
+        return f"{self.label}{self.op.value}{quote(self.value)}"
+
+
+@lru_cache(maxsize=4096)
+def compiled(pattern: str) -> Any:
+    """The pattern in RE2, whose time is linear in the text: a hostile pattern cannot hang the server.
+
+    Use `.fullmatch`, as PromQL anchors both ends. Raises UserError where it is no regular expression.
+    """
+    if len(pattern) > REGEX_CHARS_MAX:
+        raise UserError(f"The regular expression is longer than {REGEX_CHARS_MAX} characters.")
+    try:
+        return re2.compile(pattern, _DOT_ALL)
+    except re2.error as error:
+        raise UserError(f"{pattern!r} is not a regular expression: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    said = error.args[0] if error.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
+_DOT_ALL = re2.Options()
+_DOT_ALL.dot_nl = True
+_DOT_ALL.log_errors = False
+
+_MATCHER = re.compile(r'\s*(?P<label>[^\s=!~{},"]+)\s*(?P<op>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",{}]*)\s*')
+
+
+def parse_matcher(text: str) -> Matcher:
+    """`mount=~"/data.*"` as a Matcher. Raises UserError where it is not one."""
+    found = _MATCHER.fullmatch(text)
+    if found is None:
+        raise UserError(f'{text!r} is not a matcher; write it like mount="/" or device=~"sd.*".')
+    value = found["value"]
+    matcher = Matcher(found["label"], MatchOp(found["op"]), unquote(value[1:-1]) if value.startswith('"') else value)
+    if matcher.op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
+        compiled(matcher.value)
+    return matcher
+
+
+def equals(tags: Mapping[str, str]) -> tuple[Matcher, ...]:
+    """Matchers that hold for series with exactly these tags (and any others besides)."""
+    return tuple(Matcher(name, MatchOp.EQUAL, value) for name, value in sorted(tags.items()))
+
+
+def matches_all(matchers: Iterable[Matcher], labels: Labels) -> bool:
+    return all(matcher.matches(labels) for matcher in matchers)

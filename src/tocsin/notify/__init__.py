@@ -1,0 +1,1 @@
+"""notify says it: renders, sends, retries and records."""

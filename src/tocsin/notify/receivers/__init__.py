@@ -1,0 +1,1 @@
+"""receivers: one way of reaching a person a file."""

@@ -1,0 +1,56 @@
+"""What rules needs of the rest of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tocsin.model.alert import Alert, Change
+from tocsin.model.audit import AuditEntry
+from tocsin.model.labels import Labels
+from tocsin.model.rule import Rule
+
+
+class RuleStore(Protocol):
+    """Rules, and with each change its audit entry in the same transaction. Raises StoreError."""
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """All rules by id."""
+        ...
+
+    async def add_rules(self, rules: Sequence[Rule], entries: Sequence[AuditEntry]) -> tuple[Rule, ...]:
+        """Save new rules and give them ids."""
+        ...
+
+    async def replace_rule(self, rule: Rule, entry: AuditEntry) -> Rule:
+        """Save over the version `rule.version`, which rises by one. Raises NotFoundError, ConflictError."""
+        ...
+
+    async def delete_rule(self, rule_id: int, entry: AuditEntry) -> None:
+        """Its history stays, without its rule. Raises NotFoundError."""
+        ...
+
+
+class AlertStore(Protocol):
+    async def open_alerts(self) -> tuple[Alert, ...]:
+        """Every pending or firing alert."""
+        ...
+
+    async def save_changes(self, changes: Sequence[Change]) -> tuple[Alert, ...]:
+        """All or none, in one transaction; the saved alerts in the same order, with ids.
+
+        An alert that becomes inactive is removed. One that becomes firing gets a row of history, which
+        is completed when it resolves. `notify_at_ms` is saved as given: it is the dispatcher's deadline.
+        What people did to an alert meanwhile (acknowledgement) and what was announced is not overwritten.
+        """
+        ...
+
+
+class AlertSink(Protocol):
+    def alerts_changed(self, changes: Sequence[Change]) -> None:
+        """Told after the changes are saved; must return at once."""
+        ...
+
+
+class SeriesLookup(Protocol):
+    def labels(self, series_id: int) -> Labels: ...

@@ -1,0 +1,1 @@
+"""store keeps it: the real implementation of every port, and a memory twin."""

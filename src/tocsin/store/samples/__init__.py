@@ -1,0 +1,1 @@
+"""samples keeps the metrics in ClickHouse: one SQL, one schema, two transports."""

@@ -1,0 +1,1 @@
+"""state keeps rules, alerts, history, outbox, people and audit in SQLite or PostgreSQL."""
