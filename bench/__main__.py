@@ -1,0 +1,31 @@
+"""`python -m bench [NAME …]`: run benchmarks one after another and print their figures."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+ALL = {
+    "start": "from `tocsin serve` to ready, to the first chart point; idle CPU and memory",
+    "push": "pushes and samples a second over HTTP, to durable acknowledgement",
+    "mail": "from a push to the e-mail server's acceptance",
+    "hour": "resident memory after an hour of host readings",
+    "store": "the sample store alone: inserts, reads, bytes a sample",
+    "arrival": "samples against rules",
+    "host": "what reading the host costs",
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(ALL)
+    for name in names:
+        if name not in ALL:
+            print(f"There is no benchmark {name!r}; there are:", *(f"  {one:8} {what}" for one, what in ALL.items()), sep="\n")
+            raise SystemExit(2)
+    for name in names:
+        print(f"\n== {name}: {ALL[name]}", flush=True)
+        importlib.import_module(f"bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main()
