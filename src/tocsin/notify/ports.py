@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,14 +42,22 @@ class Receiver(Protocol):
     async def send(self, letter: Letter) -> Outcome: ...
 
 
+class Bell(Protocol):
+    def ring(self) -> None:
+        """There is something new in the outbox."""
+        ...
+
+
 class Outbox(Protocol):
     """Raises StoreError where the database is away."""
 
-    async def claim(self, at_ms: int, lease_ms: int, limit: int) -> tuple[Letter, ...]:
+    async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
         """Take letters whose time has come, by compare-and-set, as `sending` until the lease ends.
 
         A letter whose lease ran out is taken again. A letter waits while an older one of the same
         alert, receiver and recipient is still queued or being sent. `attempts` is raised by one.
+        Letters for the receivers named in `busy` are left for later, so that one which hangs does not
+        fill the page. Oldest `next_attempt_at_ms` first.
         """
         ...
 
