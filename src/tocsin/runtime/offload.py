@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +31,47 @@ class ThreadOffload:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
+
+
+class DaemonOffload:
+    """Runs each piece of work on a daemon thread of its own, at most `threads` at once.
+
+    For calls that may never return: one that hangs (a dead network file system) keeps its thread, also
+    when its waiter has gone, but neither `close` nor the end of the process waits for it.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._name = name
+        self._room = asyncio.Semaphore(threads)
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        await self._room.acquire()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            self._room.release()
+            if answer.done():  # the waiter was cancelled meanwhile
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(cast("T", result))
+
+        def call() -> None:
+            result, error = None, None
+            try:
+                result = work(*args, **kwargs)
+            except BaseException as caught:  # it is handed to the waiter
+                error = caught
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+                loop.call_soon_threadsafe(settle, result, error)
+
+        threading.Thread(target=call, name=self._name, daemon=True).start()
+        return await answer
+
+    def close(self) -> None:
+        pass
 
 
 class InlineOffload:
