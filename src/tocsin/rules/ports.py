@@ -41,6 +41,7 @@ class AlertStore(Protocol):
 
         An alert that becomes inactive is removed. One that becomes firing gets a row of history, which
         is completed when it resolves. `notify_at_ms` is saved as given: it is the dispatcher's deadline.
+        Only where the state stays what it was (a new value, an edited rule), None leaves the deadline alone.
         What people did to an alert meanwhile (acknowledgement) and what was announced is not overwritten.
         """
         ...
