@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -71,7 +72,12 @@ class Alert:
 
 
 def worse(condition: Condition, one: float, other: float) -> float:
-    """Which of two values is further on the bad side; the newer one where the condition has no side."""
+    """Which of two values is further on the bad side; the newer one where the condition has no side.
+
+    NaN is no reading, and loses against one.
+    """
+    if math.isnan(one) or math.isnan(other):
+        return one if math.isnan(other) else other
     match condition:
         case Condition.ABOVE | Condition.AT_LEAST:
             return max(one, other)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
 METRIC_NAME = "__name__"
+_UNESCAPED = {"n": "\n", '"': '"', "\\": "\\"}
+_PLAIN_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Labels:
     def as_dict(self) -> dict[str, str]:
         return dict(self.pairs)
 
-    def with_(self, **more: str) -> Labels:
+    def with_(self, /, **more: str) -> Labels:
         return Labels.of(self.pairs, **more)
 
     def without(self, *names: str) -> Labels:
@@ -69,6 +72,7 @@ class Labels:
         return iter(self.pairs)
 
     def __str__(self) -> str:
+        """For people, with names as they are; `Rule.expression` writes what PromQL reads."""
         inner = ", ".join(f"{name}={quote(value)}" for name, value in self.pairs if name != METRIC_NAME)
         return f"{self.name}{{{inner}}}" if inner or not self.name else self.name
 
@@ -79,14 +83,23 @@ def quote(value: str) -> str:
     return f'"{escaped}"'
 
 
+def label_name(name: str) -> str:
+    """A label's name as PromQL writes it: bare where it can be, otherwise quoted, as in `"service.name"`."""
+    return name if _PLAIN_LABEL.fullmatch(name) else quote(name)
+
+
 def unquote(text: str) -> str:
-    """The inverse of `quote`, for text without its surrounding quotes."""
+    """The inverse of `quote`, for text without its surrounding quotes.
+
+    A backslash before any other character stands for itself, so that a regular expression which was
+    typed as "sd\\d" keeps its meaning (Alertmanager reads matchers in the same way).
+    """
     out: list[str] = []
     chars = iter(text)
     for char in chars:
         if char == "\\":
-            escaped = next(chars, "\\")
-            out.append({"n": "\n"}.get(escaped, escaped))
+            escaped = next(chars, "")
+            out.append(_UNESCAPED.get(escaped, char + escaped))
         else:
             out.append(char)
     return "".join(out)

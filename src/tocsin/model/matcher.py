@@ -12,7 +12,7 @@ from typing import Any
 import re2
 
 from tocsin.model.errors import UserError
-from tocsin.model.labels import Labels, quote, unquote
+from tocsin.model.labels import Labels, label_name, quote, unquote
 
 REGEX_CHARS_MAX = 1_000
 
@@ -47,7 +47,14 @@ class Matcher:
                 return compiled(self.value).fullmatch(value) is None
 
     def __str__(self) -> str:
-        return f"{self.label}{self.op.value}{quote(self.value)}"
+        return f"{label_name(self.label)}{self.op.value}{quote(self.value)}"
+
+    def check(self) -> None:
+        """Raises UserError where the label has no name or the value is no regular expression but should be."""
+        if not self.label:
+            raise UserError("A label has no name.")
+        if self.op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
+            compiled(self.value)
 
 
 @lru_cache(maxsize=4096)
@@ -60,6 +67,8 @@ def compiled(pattern: str) -> Any:
         raise UserError(f"The regular expression is longer than {REGEX_CHARS_MAX} characters.")
     try:
         return re2.compile(pattern, _DOT_ALL)
+    except UnicodeEncodeError as error:
+        raise UserError("The regular expression holds half a surrogate pair, which is no character.") from error
     except re2.error as error:
         raise UserError(f"{pattern!r} is not a regular expression: {_why(error)}.") from error
 
@@ -72,20 +81,27 @@ def _why(error: Exception) -> str:
 _DOT_ALL = re2.Options()
 _DOT_ALL.dot_nl = True
 _DOT_ALL.log_errors = False
+_DOT_ALL.max_mem = 1 << 20  # bytes a pattern may grow to; RE2's own 8 MiB, times the cache, would be 32 GiB
 
-_MATCHER = re.compile(r'\s*(?P<label>[^\s=!~{},"]+)\s*(?P<op>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",{}]*)\s*')
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_MATCHER = re.compile(
+    rf"""(?P<label>[^\s=!~{{}},"]+|{_QUOTED})\s*(?P<op>=~|!~|!=|=)\s*(?P<value>{_QUOTED}|[^\s",{{}}]*)""",
+    re.DOTALL,
+)
 
 
 def parse_matcher(text: str) -> Matcher:
     """`mount=~"/data.*"` as a Matcher. Raises UserError where it is not one."""
-    found = _MATCHER.fullmatch(text)
+    found = _MATCHER.fullmatch(text.strip())
     if found is None:
         raise UserError(f'{text!r} is not a matcher; write it like mount="/" or device=~"sd.*".')
-    value = found["value"]
-    matcher = Matcher(found["label"], MatchOp(found["op"]), unquote(value[1:-1]) if value.startswith('"') else value)
-    if matcher.op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
-        compiled(matcher.value)
+    matcher = Matcher(_bare(found["label"]), MatchOp(found["op"]), _bare(found["value"]))
+    matcher.check()
     return matcher
+
+
+def _bare(text: str) -> str:
+    return unquote(text[1:-1]) if text.startswith('"') else text
 
 
 def equals(tags: Mapping[str, str]) -> tuple[Matcher, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import UserError
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import METRIC_NAME, Labels, quote
 from tocsin.model.matcher import Matcher, matches_all
 
 
@@ -55,6 +56,12 @@ class Severity(StrEnum):
 _COLOURS = {Severity.CRITICAL: "#FF0000", Severity.WARNING: "#FFA500", Severity.INFO: "#0000FF"}
 _REPEAT_MS = {Severity.CRITICAL: 300_000, Severity.WARNING: 1_800_000, Severity.INFO: 3_600_000}
 
+# A metric's name that PromQL reads without quotes; some of its words would be taken for something else.
+_PLAIN_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+_WORDS = frozenset(
+    ("anchored", "atan2", "bool", "group_left", "group_right", "ignoring", "inf", "nan", "on", "smoothed")
+)
+
 NAME_CHARS_MAX = 255
 DURATION_MS_MAX = 365 * DAY_MS
 
@@ -86,14 +93,19 @@ class Rule:
         return labels.name == self.metric_name and matches_all(self.matchers, labels)
 
     def expression(self) -> str:
-        """The rule as PromQL."""
+        """The rule as PromQL, with the name in quotes within the braces where it needs them (Prometheus 3)."""
         name = self.metric_name
+        plain = _PLAIN_METRIC.fullmatch(name) is not None and name.lower() not in _WORDS
         inner = [str(matcher) for matcher in self.matchers]
-        plain = name.replace("_", "a").replace(":", "a").isalnum() and name.isascii() and not name[0].isdigit()
-        selector = f"{name}{{{', '.join(inner)}}}" if plain and inner else name
         if not plain:
-            selector = "{" + ", ".join([f'"{name}"', *inner]) + "}"
-        return f"{selector} {self.condition.value} {self.threshold:g}"
+            inner.insert(0, quote(name))
+        braces = f"{{{', '.join(inner)}}}" if inner else ""
+        return f"{name if plain else ''}{braces} {self.condition.value} {exact(self.threshold)}"
+
+
+def exact(number: float) -> str:
+    """The shortest text that reads back as the same float64: `80`, `0.1`, `123456789`, `1e+300`."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def check_rule(rule: Rule) -> Rule:
@@ -112,4 +124,9 @@ def check_rule(rule: Rule) -> Rule:
         raise UserError("The duration must be between 0 seconds and 365 days.", field="duration")
     if any(matcher.label == METRIC_NAME for matcher in rule.matchers):
         raise UserError("Name the metric in metric_name, not in the tags.", field="tags")
+    for matcher in rule.matchers:
+        try:
+            matcher.check()
+        except UserError as error:
+            raise UserError(str(error), field="tags") from error
     return rule
