@@ -68,7 +68,9 @@ async def wait_until(clock: Clock, deadline_ms: int | None, wake: asyncio.Event)
         if left_s <= 0:
             return False
         try:
-            await asyncio.wait_for(wake.wait(), min(left_s, 60.0))
+            # not wait_for: before Python 3.12 it forgets a cancel that comes together with the wake
+            async with asyncio.timeout(min(left_s, 60.0)):
+                await wake.wait()
         except TimeoutError:
             continue
     wake.clear()

@@ -10,6 +10,8 @@ from tocsin import __version__
 from tocsin.model.errors import DeliveryError, TransientError
 
 CONNECT_TIMEOUT_S = 5.0
+RETRY_AFTER_S_MAX = 86_400.0
+_LATER = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS)
 
 
 def open_client(
@@ -31,9 +33,9 @@ def open_client(
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """Retry-After in seconds, where it is given as a number; a date there is rare and ignored."""
+    """Retry-After in seconds, where it is given as a number, but a day at most; a date is rare and ignored."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return min(float(text), RETRY_AFTER_S_MAX) if text.isascii() and text.isdigit() else None
 
 
 def raise_for(response: httpx.Response) -> None:
@@ -41,6 +43,6 @@ def raise_for(response: httpx.Response) -> None:
     if response.is_success:
         return
     said = f"{response.request.url.host} answered {response.status_code} {response.reason_phrase}"
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+    if response.status_code in _LATER or response.is_server_error:
         raise TransientError(said, retry_after_s=retry_after_s(response))
     raise DeliveryError(said, permanent=True)

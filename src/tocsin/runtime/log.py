@@ -7,7 +7,7 @@ import sys
 from typing import Any, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 
 def get_log(room: str) -> FilteringBoundLogger:
@@ -38,7 +38,7 @@ def configure_logs(level: str = "info", form: str = "text", stream: Any = None) 
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, _name_room, structlog.stdlib.ExtraAdder()],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
@@ -47,3 +47,33 @@ def configure_logs(level: str = "info", form: str = "text", stream: Any = None) 
     root.setLevel(number)
     for chatty in ("httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn.access", "asyncio"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
+def _name_room(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The room of a line from the standard library's logging is the logger's name."""
+    event["room"] = event["_record"].name
+    return event
+
+
+def _stay_quiet() -> None:
+    """Until `configure_logs` is called, hand our lines to the standard library's logging, as a library does.
+
+    structlog would print them on standard output, among a command's answer. A program that embeds us
+    and has configured structlog keeps what it chose.
+    """
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.dev.ConsoleRenderer(
+                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+if not structlog.is_configured():
+    _stay_quiet()
