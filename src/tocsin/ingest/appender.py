@@ -1,0 +1,116 @@
+"""The one door of samples into the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, SeriesIndex
+from tocsin.ingest.rows import Appended, Refusal, Rejection, Rows
+from tocsin.ingest.settings import IngestSettings
+from tocsin.model.duration import format_ms
+from tocsin.model.errors import LimitError
+from tocsin.model.series import IdArray, MetricInfo, SampleBatch
+from tocsin.runtime.clock import Clock
+from tocsin.runtime.telemetry import Telemetry
+
+DESCRIBED_MAX = 100_000
+
+
+class Appender:
+    """Refuses what may not be stored, gives series their ids, and tells the observers what is durable.
+
+    `retention_ms` is asked at every append, so that a changed setting holds at once.
+    """
+
+    def __init__(
+        self,
+        index: SeriesIndex,
+        sink: SampleSink,
+        metadata: MetadataSink,
+        observers: Sequence[SampleObserver],
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        settings: IngestSettings,
+        retention_ms: Callable[[], int],
+    ) -> None:
+        self._index = index
+        self._sink = sink
+        self._metadata = metadata
+        self._observers = tuple(observers)
+        self._clock = clock
+        self._settings = settings
+        self._retention_ms = retention_ms
+        self._described: dict[str, MetricInfo] = {}
+        self._ingested = telemetry.counter("samples_ingested", "Samples stored.", ["source"])
+        self._rejected = telemetry.counter("samples_rejected", "Samples refused.", ["source", "reason"])
+
+    async def append(self, rows: Rows, source: str, refused: Sequence[Rejection] = ()) -> Appended:
+        """Store rows and show them to the observers; when it returns, both are done.
+
+        `refused` is what the parser refused already: it is counted and told together with the rest.
+        Raises QueueFullError or StoreError, or what an observer raised; the sender may then send the
+        same again, as the same series and time is one sample.
+        """
+        at_ms = self._clock.now_ms()
+        batch, rejected = self._admit(rows, at_ms)
+        if len(batch):
+            await self._sink.append(batch)
+            for observer in self._observers:
+                await observer.observe(batch, at_ms)
+        self._ingested.labels(source).inc(len(batch))
+        everything = (*refused, *rejected)
+        for kind, count in Counter(one.kind for one in everything).items():
+            self._rejected.labels(source, kind.value).inc(count)
+        return Appended(len(batch), tuple(sorted(everything, key=lambda one: one.index)))
+
+    async def describe(self, infos: Sequence[MetricInfo]) -> None:
+        """Pass on what is new about metrics; senders repeat theirs every minute. Raises StoreError."""
+        new = [info for info in infos if self._described.get(info.name) != info]
+        if not new:
+            return
+        await self._metadata.describe(new)
+        if len(self._described) + len(new) > DESCRIBED_MAX:
+            self._described.clear()  # only the price of telling the store again
+        self._described.update((info.name, info) for info in new)
+
+    def _admit(self, rows: Rows, at_ms: int) -> tuple[SampleBatch, list[Rejection]]:
+        """What may be stored. A series gets an id only when a sample of it may be."""
+        oldest_ms = max(0, at_ms - self._retention_ms())
+        newest_ms = at_ms + self._settings.future_max
+        old, early = rows.times < oldest_ms, rows.times > newest_ms
+        rejected = [Rejection(int(at), _past(oldest_ms, at_ms), Refusal.PAST_RETENTION) for at in rows.index[old]]
+        ahead = f"The sample is more than {self._settings.future_max} in the future; check the sender's clock."
+        rejected += [Rejection(int(at), ahead, Refusal.FUTURE) for at in rows.index[early]]
+        keep = ~(old | early)
+        ids, no_room = self._intern(rows, np.unique(rows.which[keep]) if rejected else range(len(rows.series)))
+        if no_room:
+            full = keep & np.isin(rows.which, list(no_room))
+            rejected += [
+                Rejection(int(at), no_room[int(series)], Refusal.SERIES_LIMIT)
+                for at, series in zip(rows.index[full], rows.which[full], strict=True)
+            ]
+            keep &= ~full
+        if rejected:
+            return SampleBatch(ids[rows.which[keep]], rows.times[keep], rows.values[keep]), rejected
+        return SampleBatch(ids[rows.which], rows.times, rows.values), rejected
+
+    def _intern(self, rows: Rows, wanted: Iterable[int]) -> tuple[IdArray, dict[int, str]]:
+        """ids uint64[series] of the wanted series, and why those that are missing got none."""
+        ids = np.zeros(len(rows.series), np.uint64)
+        no_room: dict[int, str] = {}
+        for at in wanted:
+            try:
+                ids[at] = self._index.intern(rows.series[at])
+            except LimitError as error:
+                no_room[int(at)] = str(error)
+        return ids, no_room
+
+
+def _past(oldest_ms: int, at_ms: int) -> str:
+    if oldest_ms == 0:
+        return "The sample is dated before 1970."
+    return f"The sample is older than the {format_ms(at_ms - oldest_ms)} that samples are kept."

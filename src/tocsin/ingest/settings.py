@@ -1,0 +1,57 @@
+"""What may be sent, and how this machine is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tocsin.model.duration import MINUTE_MS, SECOND_MS, Duration
+from tocsin.model.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Limits on samples from senders. What breaks one is refused by itself, counted, and told to its sender."""
+
+    samples_max: int = field(default=50_000, metadata={"doc": "samples in one request"})
+    labels_max: int = field(default=64, metadata={"doc": "tags of one sample"})
+    name_chars_max: int = field(default=255, metadata={"doc": "characters in a metric's or a tag's name"})
+    value_chars_max: int = field(default=2_048, metadata={"doc": "characters in a tag's value"})
+    future_max: Duration = field(
+        default=Duration(10 * MINUTE_MS), metadata={"doc": "how far ahead of this server's clock a sample may be"}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("samples_max", "labels_max", "name_chars_max", "value_chars_max"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1.", field=name)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Readings of the machine that tocsin runs on."""
+
+    enabled: bool = field(default=True, metadata={"doc": "read this machine"})
+    interval: Duration = field(default=Duration(5 * SECOND_MS), metadata={"doc": "how often"})
+    host: str = field(default="", metadata={"doc": "the `host` label; empty: the machine's own name"})
+    per_core: bool = field(default=False, metadata={"doc": "also read each CPU core by itself"})
+    interfaces_ignored: tuple[str, ...] = field(
+        default=(
+            *("lo", "veth*", "docker*", "br-*", "virbr*", "vnet*", "lxc*", "lxd*", "cali*", "cni*", "flannel*"),
+            *("cilium*", "kube-*", "ifb*", "dummy*", "sit*", "tunl*", "ip6tnl*", "gre*", "erspan*"),
+        ),
+        metadata={"doc": "network interfaces to leave out (`*` and `?` stand for any text)"},
+    )
+    disks_ignored: tuple[str, ...] = field(
+        default=("loop*", "ram*", "zram*", "fd*", "sr*", "dm-*", "md*"),
+        metadata={"doc": "disks to leave out of disk I/O; those that only pass I/O on would count it twice"},
+    )
+    mounts_ignored: tuple[str, ...] = field(default=(), metadata={"doc": "mount points to leave out"})
+    mount_timeout: Duration = field(
+        default=Duration(SECOND_MS), metadata={"doc": "how long a file system may take to answer"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.interval < SECOND_MS:
+            raise UserError("interval must be at least 1s.", field="interval")
+        if self.mount_timeout <= 0:
+            raise UserError("mount_timeout must be longer than 0s.", field="mount_timeout")
