@@ -1,0 +1,52 @@
+"""The state store as a whole: one database, one object a port."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from tocsin.model.errors import StoreError
+from tocsin.runtime.log import get_log
+from tocsin.runtime.offload import Offload
+from tocsin.store.state.alerts import Alerts
+from tocsin.store.state.engine import Database
+from tocsin.store.state.migrate import migrate
+from tocsin.store.state.rules import Rules
+
+log = get_log("store")
+
+
+class State:
+    """What `open_state` gives: the stores, all over the same database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.rules = Rules(database)
+        self.alerts = Alerts(database)
+
+    async def check(self) -> None:
+        """Raises StoreError when the database does not answer."""
+        await self._database.read(lambda connection: connection.execute(sa.select(1)).scalar_one())
+
+    async def close(self) -> None:
+        """Give back the connections; the offloads belong to the caller."""
+        await self._database.close()
+
+
+async def open_state(url: str, *, write: Offload, read: Offload) -> State:
+    """Connect and bring the schema to its newest revision.
+
+    url: `sqlite:///path` (four slashes for an absolute path), `sqlite://` in memory, or
+    `postgresql://user:password@host/database`. One thread is right for `write`, a few for `read`.
+    Raises UserError for a URL or file that cannot work, StoreError when the server does not answer.
+    """
+    database = Database(url, write=write, read=read)
+    try:
+        await database.prepare(migrate)
+    except StoreError as error:
+        await database.close()
+        raise StoreError(f"{error} The address is {database}.", retry_after_s=error.retry_after_s) from error
+    except BaseException:
+        await database.close()
+        raise
+    log.info("state store is open", database=str(database))
+    return State(database)
