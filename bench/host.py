@@ -1,0 +1,88 @@
+"""What reading this machine costs: CPU time of a round, and the share of a core at the usual interval.
+
+python -m bench.host [rounds]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.host.collector import HostCollector
+from tocsin.ingest.host.machine import machine_families, machine_file_systems
+from tocsin.ingest.settings import HostSettings, IngestSettings
+from tocsin.model.duration import DAY_MS
+from tocsin.model.labels import Labels
+from tocsin.model.series import MetricInfo, SampleBatch
+from tocsin.runtime.clock import SystemClock
+from tocsin.runtime.offload import DaemonOffload, ThreadOffload
+from tocsin.runtime.telemetry import Telemetry
+
+
+class Nowhere:
+    """An index and a sink that cost next to nothing."""
+
+    def __init__(self) -> None:
+        self.ids: dict[Labels, int] = {}
+
+    def intern(self, labels: Labels) -> int:
+        return self.ids.setdefault(labels, len(self.ids))
+
+    def labels(self, series_id: int) -> Labels:
+        raise KeyError(series_id)
+
+    async def append(self, batch: SampleBatch) -> None: ...
+
+    async def describe(self, infos: Sequence[MetricInfo]) -> None: ...
+
+
+async def measure(rounds: int) -> None:
+    settings, clock, telemetry, nowhere = HostSettings(), SystemClock(), Telemetry(), Nowhere()
+    appender = Appender(
+        nowhere,
+        nowhere,
+        nowhere,
+        (),
+        clock=clock,
+        telemetry=telemetry,
+        settings=IngestSettings(),
+        retention_ms=lambda: DAY_MS,
+    )
+    offload, mounts = ThreadOffload("host", 1), DaemonOffload("mount", 16)
+    families = machine_families(settings)
+    collector = HostCollector(
+        families,
+        machine_file_systems(settings, mounts),
+        appender,
+        host="bench",
+        interval_s=settings.interval.seconds,
+        offload=offload,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    stored = await collector.round()
+    before_s = time.process_time()
+    for _ in range(rounds):
+        stored = await collector.round()
+    round_s = (time.process_time() - before_s) / rounds
+    print(f"a round: {stored} samples of {len(nowhere.ids)} series, {round_s * 1e3:.2f} ms CPU")
+    slow_s = 0.0
+    for family in families:
+        count = len(list(family.read(clock.monotonic_s())))
+        before_s = time.process_time()
+        for _ in range(10):
+            list(family.read(clock.monotonic_s()))
+        cost_s = (time.process_time() - before_s) / 10
+        slow_s += cost_s / family.period_s if family.period_s else 0.0
+        every = f", every {family.period_s:.0f} s" if family.period_s else ""
+        print(f"  {family.name:10} {count:4} readings {cost_s * 1e3:7.3f} ms{every}")
+    share = round_s / settings.interval.seconds + slow_s
+    print(f"at every {settings.interval}: {share:.3%} of one core")
+    offload.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
