@@ -32,3 +32,9 @@ class SampleReader(Protocol):
     async def metrics(self) -> tuple[MetricInfo, ...]:
         """Every metric that has series, with what is known of it, by name."""
         ...
+
+
+class SeriesLookup(Protocol):
+    def labels(self, series_id: int) -> Labels:
+        """Raises KeyError for an id that was never interned."""
+        ...

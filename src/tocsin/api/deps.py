@@ -1,0 +1,158 @@
+"""What handlers are given: the rooms' services, and the caller, whose permission is checked here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from tocsin.access.gate import Gate, Permission, Principal
+from tocsin.access.people import People
+from tocsin.access.ports import AccessStore
+from tocsin.alerts.book import AlertBook
+from tocsin.api.origin import SAFE_METHODS, Origins
+from tocsin.api.ports import SampleReader
+from tocsin.api.settings import ServerSettings
+from tocsin.api.stream import Hub
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.settings import IngestSettings
+from tocsin.model.audit import Actor
+from tocsin.model.errors import NotSignedInError
+from tocsin.notify.desk import OutboxDesk
+from tocsin.rules.arrival import Arrival
+from tocsin.rules.book import RuleBook
+from tocsin.runtime.clock import Clock
+from tocsin.runtime.offload import Offload
+from tocsin.runtime.telemetry import Telemetry
+
+COOKIE = "tocsin_session"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessCheck:
+    """`name` as a person calls it; `check` returns, or raises with the reason why not."""
+
+    name: str
+    check: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class AboutInfo:
+    """What the UI needs to know about the server. `host_interval_ms` None: this machine is not read."""
+
+    version: str
+    started_at_ms: int
+    smtp: bool
+    host_interval_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms, as `app/wiring` hands them over."""
+
+    gate: Gate
+    people: People
+    access: AccessStore
+    appender: Appender
+    ingest: IngestSettings
+    rules: RuleBook
+    arrival: Arrival
+    alerts: AlertBook
+    outbox: OutboxDesk
+    reader: SampleReader
+    hub: Hub
+    telemetry: Telemetry
+    clock: Clock
+    offload: Offload
+    readiness: tuple[ReadinessCheck, ...]
+    about: Callable[[], AboutInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What `build_api` puts at the application's state, once."""
+
+    services: Services
+    settings: ServerSettings
+    origins: Origins
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and from where."""
+
+    principal: Principal
+    address: str
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.principal.name, self.address)
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.principal.permissions
+
+
+def wiring_of(connection: HTTPConnection) -> Wiring:
+    wiring: Wiring = connection.app.state.wiring
+    return wiring
+
+
+def body_max(connection: HTTPConnection) -> int:
+    return wiring_of(connection).settings.body_max
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    return wiring_of(connection).services
+
+
+Wired = Annotated[Services, Depends(_services)]
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """The one place that checks permissions: the caller must have one of them; none named: be signed in."""
+
+    any_of: tuple[Permission, ...]
+
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        caller = await identify(connection)
+        wiring_of(connection).services.gate.check(caller.principal, self.any_of)
+        return caller
+
+
+def require(*any_of: Permission) -> Any:
+    """Raises NotSignedInError or AccessError before the handler runs; gives the Caller to who asks for it."""
+    return Depends(Require(any_of))
+
+
+async def identify(connection: HTTPConnection) -> Caller:
+    """Raises NotSignedInError; AccessError for a request that another site's page sent with the cookie."""
+    wiring = wiring_of(connection)
+    bearer = bearer_of(connection)
+    if bearer is None:
+        check_origin(connection)
+    principal = await wiring.services.gate.identify(bearer=bearer, cookie=connection.cookies.get(COOKIE))
+    return Caller(principal, wiring.origins.address(connection))
+
+
+def bearer_of(connection: HTTPConnection) -> str | None:
+    """The token of an Authorization header. A caller who sends one has chosen it; the cookie is not looked at."""
+    header = connection.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotSignedInError("Send the token as `Authorization: Bearer …`.")
+    return token.strip()
+
+
+def check_origin(connection: HTTPConnection) -> None:
+    """A page of another site may make a browser send requests: those that change something must be our own.
+
+    A WebSocket counts as such, because the same-origin rule does not keep other pages from reading it.
+    """
+    if connection.scope["type"] == "websocket" or connection.scope["method"] not in SAFE_METHODS:
+        wiring_of(connection).origins.check_same(connection)

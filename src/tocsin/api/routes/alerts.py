@@ -1,0 +1,52 @@
+"""Alerts: what is wrong now, and who has seen it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from tocsin.access.gate import Permission
+from tocsin.api import shapes
+from tocsin.api.deps import Caller, Wired, require
+from tocsin.api.paging import AskedPage
+from tocsin.model.alert import AlertQuery, AlertState
+from tocsin.model.rule import Severity
+
+router = APIRouter(tags=["alerts"])
+
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Reader = require(Permission.ALERTS_READ)
+Operator = Annotated[Caller, require(Permission.ALERTS_ACKNOWLEDGE)]
+
+OPEN = (AlertState.PENDING, AlertState.FIRING)
+States = Annotated[list[AlertState] | None, Query(description="may be repeated; firing and pending unless told")]
+
+
+@router.get("/api/alerts", dependencies=[Reader])
+async def list_alerts(
+    wired: Wired,
+    asked: AskedPage,
+    *,
+    state: States = None,
+    severity: Severity | None = None,
+    rule_id: int | None = None,
+) -> shapes.AlertList:
+    """Alerts, the newest change first."""
+    page = await wired.alerts.alerts(AlertQuery(tuple(state or OPEN), severity, rule_id), asked)
+    return shapes.AlertList(items=[shapes.Alert.of(alert) for alert in page.items], next=page.next)
+
+
+@router.get("/api/alerts/{alert_id}", dependencies=[Reader])
+async def read_alert(alert_id: Id, wired: Wired) -> shapes.Alert:
+    """One alert, open or resolved."""
+    return shapes.Alert.of(await wired.alerts.alert(alert_id))
+
+
+@router.post("/api/alerts/{alert_id}/acknowledge")
+async def acknowledge_alert(
+    alert_id: Id, wired: Wired, caller: Operator, body: shapes.Acknowledgement | None = None
+) -> shapes.Alert:
+    """Say that somebody is on it: the alert is announced no more until it resolves."""
+    comment = body.comment if body else ""
+    return shapes.Alert.of(await wired.alerts.acknowledge(alert_id, comment, caller.actor))

@@ -1,0 +1,19 @@
+"""The audit log: who changed what."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from tocsin.access.gate import Permission
+from tocsin.api import shapes
+from tocsin.api.deps import Wired, require
+from tocsin.api.paging import AskedPage
+
+router = APIRouter(tags=["people"])
+
+
+@router.get("/api/audit", dependencies=[require(Permission.AUDIT_READ)])
+async def list_audit(wired: Wired, asked: AskedPage) -> shapes.AuditList:
+    """Entries, the newest first."""
+    page = await wired.access.audit(asked)
+    return shapes.AuditList(items=[shapes.AuditRow.of(row) for row in page.items], next=page.next)

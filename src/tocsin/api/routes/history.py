@@ -1,0 +1,34 @@
+"""History: every firing that there was."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from tocsin.access.gate import Permission
+from tocsin.api import shapes
+from tocsin.api.deps import Wired, require
+from tocsin.api.paging import AskedPage
+from tocsin.api.times import parse_time
+from tocsin.model.alert import HistoryQuery
+from tocsin.model.rule import Severity
+
+router = APIRouter(tags=["alerts"])
+
+
+@router.get("/api/history", dependencies=[require(Permission.ALERTS_READ)])
+async def list_history(
+    wired: Wired,
+    asked: AskedPage,
+    *,
+    since: Annotated[str | None, Query(description="fired at this time or later: RFC 3339 or epoch seconds")] = None,
+    until: Annotated[str | None, Query(description="fired before this time")] = None,
+    severity: Severity | None = None,
+    rule_id: int | None = None,
+) -> shapes.HistoryList:
+    """Firings, the newest first."""
+    since_ms = None if since is None else parse_time(since, "since")
+    until_ms = None if until is None else parse_time(until, "until")
+    page = await wired.alerts.history(HistoryQuery(since_ms, until_ms, severity, rule_id), asked)
+    return shapes.HistoryList(items=[shapes.HistoryItem.of(item) for item in page.items], next=page.next)

@@ -1,0 +1,520 @@
+"""The shapes of the API's JSON, in and out. The UI's types are generated from them, so their names are its words.
+
+Times are RFC 3339 text but where a field says ms. A number that JSON cannot write (NaN, ±Inf) is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tocsin.api.times import rfc3339, rfc3339_or_none
+from tocsin.model import alert as alerts
+from tocsin.model import outbox, people, rule
+from tocsin.model.alert import AlertState
+from tocsin.model.matcher import MatchOp
+from tocsin.model.outbox import LetterKind, LetterState
+from tocsin.model.people import Role
+from tocsin.model.rule import Condition, Severity
+
+T = TypeVar("T")
+
+Tags = dict[str, str]
+Seconds = Annotated[float, Field(description="seconds")]
+
+
+class Shape(BaseModel):
+    """What tocsin says."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Asked(BaseModel):
+    """What a caller says; a field that does not exist is an error, so that a misspelt one is not lost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listed(Shape, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next: str | None = Field(description="pass it as `cursor` to get the next page; null on the last")
+
+
+class Problem(Shape):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="a sentence for a person")
+    field: str | None = Field(default=None, description="the part of the input that is wrong; absent where unknown")
+
+
+# metrics
+
+
+class Rejected(Shape):
+    index: int = Field(description="position of the sample in the list that was sent")
+    reason: str
+
+
+class Stored(Shape):
+    stored: int
+    rejected: list[Rejected]
+
+
+class Sample(Asked):
+    """One sample to store."""
+
+    name: str
+    value: float
+    tags: Tags = {}
+    timestamp: str | float | None = Field(default=None, description="RFC 3339 or epoch seconds; now where absent")
+
+
+class Metric(Shape):
+    name: str
+    unit: str = Field(description="UCUM code, such as `%`, `By` or `s`; empty where unknown")
+    kind: str = Field(description="`gauge` or `counter`")
+    help: str
+    series: int = Field(description="how many series it has")
+
+
+class MetricList(Listed[Metric]):
+    pass
+
+
+class Series(Shape):
+    name: str
+    labels: Tags = Field(description="all labels but the metric's name")
+    time: int | None = Field(description="ms UTC of the newest sample; null where there was none lately")
+    value: float | None
+
+
+class SeriesList(Listed[Series]):
+    pass
+
+
+class RangeSeries(Shape):
+    labels: Tags = Field(description="all labels but the metric's name")
+    min: list[float | None]
+    avg: list[float | None]
+    max: list[float | None]
+
+
+class Range(Shape):
+    step_ms: int
+    times: list[int] = Field(description="ms UTC, the start of each step")
+    series: list[RangeSeries] = Field(description="values in the order of `times`, null where a step is empty")
+
+
+class Trend(Shape):
+    name: str
+    hours: float
+    trend: Literal["up", "down", "flat", "no_data"]
+    avg: float
+    min: float
+    max: float
+    slope_per_hour: float
+    change: float = Field(description="end of the fitted line minus its start")
+    samples: int
+    series: int = Field(description="how many series fit; several are averaged")
+
+
+# alerts and rules
+
+
+class Alert(Shape):
+    """One rule that is broken by one series, from the first bad sample to the resolve."""
+
+    id: int
+    rule_id: int | None = Field(description="null where the rule was deleted")
+    rule_name: str
+    metric_name: str
+    condition: Condition
+    threshold: float
+    state: AlertState
+    severity: Severity
+    labels: Tags = Field(description="all labels but the metric's name")
+    value: float | None = Field(description="the newest value")
+    peak: float | None = Field(description="the worst value so far")
+    started_at: str = Field(description="when the condition was first met")
+    fired_at: str | None
+    resolved_at: str | None
+    changed_at: str
+    reason: str = Field(description="why it is in this state")
+    acknowledged: bool
+    acknowledged_by: str
+    acknowledged_at: str | None
+    comment: str
+
+    @classmethod
+    def of(cls, alert: alerts.Alert) -> Alert:
+        return cls(
+            id=alert.id,
+            rule_id=alert.rule_id,
+            rule_name=alert.rule_name,
+            metric_name=alert.metric_name,
+            condition=alert.condition,
+            threshold=alert.threshold,
+            state=alert.state,
+            severity=alert.severity,
+            labels=alert.labels.tags,
+            value=alert.value,
+            peak=alert.peak,
+            started_at=rfc3339(alert.since_ms),
+            fired_at=rfc3339_or_none(alert.fired_at_ms),
+            resolved_at=rfc3339_or_none(alert.resolved_at_ms),
+            changed_at=rfc3339(alert.changed_at_ms),
+            reason=alert.reason,
+            acknowledged=alert.acknowledged,
+            acknowledged_by=alert.acknowledged_by,
+            acknowledged_at=rfc3339_or_none(alert.acknowledged_at_ms),
+            comment=alert.comment,
+        )
+
+
+class AlertList(Listed[Alert]):
+    pass
+
+
+class Acknowledgement(Asked):
+    comment: str = Field(default="", max_length=1_000)
+
+
+class HistoryItem(Shape):
+    """One firing, completed when it resolved."""
+
+    id: int
+    alert_id: int
+    rule_id: int | None
+    rule_name: str
+    severity: Severity
+    labels: Tags
+    triggered_at: str
+    value: float | None = Field(description="the value that fired")
+    peak: float | None
+    resolved_at: str | None
+    reason: str
+    acknowledged: bool
+    acknowledged_by: str
+    acknowledged_at: str | None
+    comment: str
+
+    @classmethod
+    def of(cls, item: alerts.HistoryItem) -> HistoryItem:
+        return cls(
+            id=item.id,
+            alert_id=item.alert_id,
+            rule_id=item.rule_id,
+            rule_name=item.rule_name,
+            severity=item.severity,
+            labels=item.labels.tags,
+            triggered_at=rfc3339(item.triggered_at_ms),
+            value=item.value,
+            peak=item.peak,
+            resolved_at=rfc3339_or_none(item.resolved_at_ms),
+            reason=item.reason,
+            acknowledged=item.acknowledged,
+            acknowledged_by=item.acknowledged_by,
+            acknowledged_at=rfc3339_or_none(item.acknowledged_at_ms),
+            comment=item.comment,
+        )
+
+
+class HistoryList(Listed[HistoryItem]):
+    pass
+
+
+class Rule(Shape):
+    id: int
+    name: str
+    metric_name: str
+    tags: Tags = Field(description="the matchers that ask for one exact value")
+    matchers: list[str] = Field(description='all matchers, written like `mount=~"/data.*"`')
+    condition: Condition
+    threshold: float
+    duration: Seconds = Field(description="how long the condition must hold before an alert fires")
+    severity: Severity
+    enabled: bool
+    description: str
+    expr: str = Field(description="the same as PromQL")
+    version: int
+    created_at: str | None
+    updated_at: str | None
+    state: Literal["inactive", "pending", "firing"] = Field(description="the worst state of its alerts")
+    alerts: int = Field(description="how many of its alerts are pending or firing")
+
+    @classmethod
+    def of(cls, saved: rule.Rule, pending: int, firing: int) -> Rule:
+        return cls(
+            id=saved.id,
+            name=saved.name,
+            metric_name=saved.metric_name,
+            tags={each.label: each.value for each in saved.matchers if each.op is MatchOp.EQUAL},
+            matchers=[str(each) for each in saved.matchers],
+            condition=saved.condition,
+            threshold=saved.threshold,
+            duration=saved.duration_ms / 1_000,
+            severity=saved.severity,
+            enabled=saved.enabled,
+            description=saved.description,
+            expr=saved.expression(),
+            version=saved.version,
+            created_at=rfc3339_or_none(saved.created_at_ms),
+            updated_at=rfc3339_or_none(saved.updated_at_ms),
+            state="firing" if firing else "pending" if pending else "inactive",
+            alerts=pending + firing,
+        )
+
+
+class RuleList(Listed[Rule]):
+    pass
+
+
+class NewRule(Asked):
+    name: str
+    metric_name: str
+    condition: Condition
+    threshold: float
+    duration: float | str = Field(default=0, description="seconds, or text such as `5m`")
+    severity: Severity = Severity.WARNING
+    tags: Tags = Field(default={}, description="labels that a series must have")
+    matchers: list[str] = Field(default=[], description='further matchers, written like `mount=~"/data.*"`')
+    enabled: bool = True
+    description: str = Field(default="", max_length=10_000)
+
+
+class RuleChange(Asked):
+    """What to change; a field that is not sent stays as it is."""
+
+    name: str | None = None
+    metric_name: str | None = None
+    condition: Condition | None = None
+    threshold: float | None = None
+    duration: float | str | None = Field(default=None, description="seconds, or text such as `5m`")
+    severity: Severity | None = None
+    tags: Tags | None = Field(default=None, description="replaces the matchers that ask for one exact value")
+    matchers: list[str] | None = Field(default=None, description="replaces all matchers; `tags` are added to them")
+    enabled: bool | None = None
+    description: str | None = Field(default=None, max_length=10_000)
+    version: int | None = Field(default=None, description="the version that was read; 409 when it is not the newest")
+
+
+class CreatedRules(Shape):
+    created: list[Rule]
+
+
+# outbox
+
+
+class Letter(Shape):
+    """One message to one recipient."""
+
+    id: int
+    kind: LetterKind
+    receiver: str
+    recipient: str
+    alert_id: int
+    rule_name: str
+    severity: Severity
+    state: LetterState
+    created_at: str
+    next_attempt_at: str | None
+    attempts: int
+    last_error: str
+    answer: str = Field(description="what the receiver said when it took the message")
+    sent_at: str | None
+    expires_at: str = Field(description="when tocsin stops trying")
+
+    @classmethod
+    def of(cls, letter: outbox.Letter) -> Letter:
+        waits = letter.state in (LetterState.QUEUED, LetterState.SENDING)
+        return cls(
+            id=letter.id,
+            kind=letter.kind,
+            receiver=letter.target.receiver,
+            recipient=letter.target.recipient,
+            alert_id=letter.alert.id,
+            rule_name=letter.alert.rule_name,
+            severity=letter.alert.severity,
+            state=letter.state,
+            created_at=rfc3339(letter.created_at_ms),
+            next_attempt_at=rfc3339(letter.next_attempt_at_ms) if waits else None,
+            attempts=letter.attempts,
+            last_error=letter.last_error,
+            answer=letter.answer,
+            sent_at=rfc3339_or_none(letter.sent_at_ms),
+            expires_at=rfc3339(letter.expires_at_ms),
+        )
+
+
+class LetterList(Listed[Letter]):
+    pass
+
+
+# people
+
+
+class SignIn(Asked):
+    username: str = Field(max_length=255)
+    password: str = Field(max_length=1_024)
+
+
+class SignInLink(Asked):
+    link: str = Field(max_length=1_024)
+
+
+class SignedIn(Shape):
+    name: str
+    role: Role
+
+
+class Session(Shape):
+    """Who the caller is, and what they may do."""
+
+    name: str
+    role: Role
+    kind: Literal["user", "token", "anonymous"]
+    permissions: list[str]
+    has_password: bool = Field(description="false after a sign-in by link, until a password is set")
+
+
+class NewPassword(Asked):
+    password: str = Field(max_length=1_024)
+    current: str | None = Field(default=None, max_length=1_024, description="needed where a password is set")
+
+
+class User(Shape):
+    id: int
+    name: str
+    role: Role
+    enabled: bool
+    has_password: bool
+    created_at: str | None
+
+    @classmethod
+    def of(cls, user: people.User) -> User:
+        return cls(
+            id=user.id,
+            name=user.name,
+            role=user.role,
+            enabled=user.enabled,
+            has_password=bool(user.password_hash),
+            created_at=rfc3339_or_none(user.created_at_ms),
+        )
+
+
+class UserList(Listed[User]):
+    pass
+
+
+class NewUser(Asked):
+    name: str = Field(max_length=255)
+    password: str = Field(max_length=1_024)
+    role: Role
+
+
+class UserChange(Asked):
+    role: Role | None = None
+    password: str | None = Field(default=None, max_length=1_024)
+    enabled: bool | None = None
+
+
+class Token(Shape):
+    id: int
+    name: str
+    role: Role
+    created_by: str
+    created_at: str | None
+    expires_at: str | None = Field(description="null: never")
+    last_used_at: str | None
+
+    @classmethod
+    def of(cls, token: people.Token) -> Token:
+        return cls(**_token_fields(token))
+
+
+def _token_fields(token: people.Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "role": token.role,
+        "created_by": token.created_by,
+        "created_at": rfc3339_or_none(token.created_at_ms),
+        "expires_at": rfc3339_or_none(token.expires_at_ms),
+        "last_used_at": rfc3339_or_none(token.last_used_at_ms),
+    }
+
+
+class TokenList(Listed[Token]):
+    pass
+
+
+class NewToken(Asked):
+    name: str = Field(max_length=255)
+    role: Role
+    expires_in: float | str | None = Field(default=None, description="seconds, or text such as `30d`; absent: never")
+
+
+class MadeToken(Token):
+    token: str = Field(description="the token itself, shown this once")
+
+    @classmethod
+    def with_text(cls, token: people.Token, text: str) -> MadeToken:
+        return cls(**_token_fields(token), token=text)
+
+
+class AuditRow(Shape):
+    id: int
+    at: str
+    actor: str
+    address: str
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, row: people.AuditRow) -> AuditRow:
+        entry = row.entry
+        return cls(
+            id=row.id,
+            at=rfc3339(entry.at_ms),
+            actor=entry.actor.name,
+            address=entry.actor.address,
+            action=entry.action,
+            target=entry.target,
+            before=_plain(entry.before),
+            after=_plain(entry.after),
+        )
+
+
+def _plain(side: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if side is None else dict(side)
+
+
+class AuditList(Listed[AuditRow]):
+    pass
+
+
+# the server
+
+
+class About(Shape):
+    version: str
+    started_at: str
+    smtp: bool = Field(description="whether e-mail is set up")
+    host_interval: Seconds | None = Field(description="seconds between readings of this machine; null: not read")
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error, with a sentence for a person",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
