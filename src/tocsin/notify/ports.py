@@ -41,6 +41,10 @@ class Receiver(Protocol):
 
     async def send(self, letter: Letter) -> Outcome: ...
 
+    async def close(self) -> None:
+        """Let go of what is held between letters. A later `send` still works."""
+        ...
+
 
 class Bell(Protocol):
     def ring(self) -> None:

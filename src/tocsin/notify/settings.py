@@ -7,6 +7,7 @@ from typing import Literal
 
 from tocsin.model.duration import DAY_MS, MINUTE_MS, SECOND_MS, Duration
 from tocsin.model.errors import UserError
+from tocsin.notify.address import parse_address
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -31,7 +32,7 @@ class SmtpSettings:
         default="",
         metadata={"doc": "the sender, `alerts@example.org` or `Alerts <alerts@example.org>`; empty: the username"},
     )
-    to: list[str] = field(default_factory=list, metadata={"doc": "who gets every alert, a list of addresses"})
+    to: tuple[str, ...] = field(default=(), metadata={"doc": "who gets every alert, a list of addresses"})
     timeout: Duration = field(
         default=Duration(20 * SECOND_MS), metadata={"doc": "how long one step of a conversation may take"}
     )
@@ -91,6 +92,8 @@ def check_smtp(settings: SmtpSettings) -> SmtpSettings:
         raise UserError("smtp.password is set without smtp.username: name the account too.", field="username")
     if settings.username and not settings.password:
         raise UserError("smtp.username is set without a password: set smtp.password_file.", field="password")
+    for address in (settings.sender, *settings.to):
+        parse_address(address)
     if not 0 <= settings.port <= 65_535:
         raise UserError("smtp.port must be between 1 and 65535, or 0 for the usual one.", field="port")
     if settings.connections < 1:
