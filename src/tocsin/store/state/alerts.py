@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from tocsin.model.alert import Alert, AlertState, Change
 from tocsin.model.errors import ConflictError
 from tocsin.model.labels import Labels
+from tocsin.store.state.bulk import chunks, take_ids
 from tocsin.store.state.codec import alert_of, alert_values, history_end, history_values, signed, step_values
 from tocsin.store.state.engine import Database
-from tocsin.store.state.ids import chunks, take_ids
 from tocsin.store.state.schema import alert, alert_history, is_open, metric_alert
 
 _STARTS_FROM = (AlertState.INACTIVE, AlertState.RESOLVED)
@@ -48,18 +48,30 @@ class _Life:
     """One life of one alert within a batch, filled in while it is saved.
 
     `last` is its newest word, `fired` the alert as it was when it fired in this batch or before. `kept` are
-    the columns of its row that an evaluation does not write; None while the row has yet to be inserted.
+    the columns of its row that this batch does not write; None while the row has yet to be inserted.
     """
 
     last: Alert
     fired: Alert | None
     id: int
     history_id: int | None
+    deadline: int | None = None
+    sets_deadline: bool = False
     kept: dict[str, Any] | None = None
     history_is_new: bool = False
 
+    def take(self, change: Change) -> None:
+        given = change.alert
+        self.last = given
+        if self.fired is None and given.state in _HAS_FIRED:
+            self.fired = given
+        if given.notify_at_ms is not None or change.before is not given.state:
+            self.deadline, self.sets_deadline = given.notify_at_ms, True
+
     def saved(self, given: Alert) -> Alert:
-        return replace(given, id=self.id, history_id=self.history_id, **(self.kept or {}))
+        """`given` with its ids, its deadline, and what people and the dispatcher did meanwhile."""
+        kept = {"notify_at_ms": self.deadline} | (self.kept or {})
+        return replace(given, id=self.id, history_id=self.history_id, **kept)
 
 
 def _save(connection: sa.Connection, changes: Sequence[Change], *, find_open: bool = False) -> tuple[Alert, ...]:
@@ -100,9 +112,7 @@ def _gather(changes: Sequence[Change]) -> tuple[list[_Life], list[_Life]]:
         if life is None or (change.before in _STARTS_FROM and not given.id):
             life = current[key] = _Life(given, None, given.id, given.history_id)
             lives.append(life)
-        life.last = given
-        if life.fired is None and given.state in _HAS_FIRED:
-            life.fired = given
+        life.take(change)
         owners.append(life)
     return lives, owners
 
@@ -134,6 +144,8 @@ def _recall(connection: sa.Connection, lives: Sequence[_Life]) -> None:
                 "announced": None if row.announced is None else AlertState(row.announced),
                 "announced_at_ms": row.announced_at_ms,
             }
+            if not life.sets_deadline:
+                life.kept["notify_at_ms"] = row.notify_at_ms
 
 
 def _number(connection: sa.Connection, new: Sequence[_Life], stay: Sequence[_Life]) -> None:

@@ -153,6 +153,8 @@ outbox = sa.Table(
     # When a worker has to look at it: the next attempt of a queued letter, the end of the lease of one
     # that is being sent, NULL for one that is done.
     Column("due_at_ms", BigInteger),
+    # When it was sent, replaced or given up, so that old ones can be forgotten; 0 until then.
+    Column("done_at_ms", BigInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 _due = outbox.c.due_at_ms.is_not(None)

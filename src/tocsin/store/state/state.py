@@ -7,10 +7,14 @@ import sqlalchemy as sa
 from tocsin.model.errors import StoreError
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
+from tocsin.store.state.access import Access
 from tocsin.store.state.alerts import Alerts
+from tocsin.store.state.book import AlertBook
 from tocsin.store.state.engine import Database
 from tocsin.store.state.migrate import migrate
+from tocsin.store.state.outbox import Outbox
 from tocsin.store.state.rules import Rules
+from tocsin.store.state.settings import StoredSettings
 
 log = get_log("store")
 
@@ -22,6 +26,10 @@ class State:
         self._database = database
         self.rules = Rules(database)
         self.alerts = Alerts(database)
+        self.book = AlertBook(database)
+        self.outbox = Outbox(database)
+        self.access = Access(database)
+        self.settings = StoredSettings(database)
 
     async def check(self) -> None:
         """Raises StoreError when the database does not answer."""

@@ -136,6 +136,7 @@ def _outbox() -> None:
         sa.Column("sent_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("claimed_until_ms", sa.BigInteger(), nullable=False),
         sa.Column("due_at_ms", sa.BigInteger()),
+        sa.Column("done_at_ms", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sa.UniqueConstraint("key", name="uq_outbox_key"),
         sqlite_autoincrement=True,
