@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
@@ -27,7 +28,8 @@ class ThreadOffload:
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        context = copy_context()  # what was bound for the logs goes along
+        return await loop.run_in_executor(self._pool, context.run, _in_thread, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
@@ -72,6 +74,14 @@ class DaemonOffload:
 
     def close(self) -> None:
         pass
+
+
+def _in_thread(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except StopIteration as error:
+        # a future refuses to carry it, and its caller would wait for ever; a coroutine turns it into this too
+        raise RuntimeError("offloaded work raised StopIteration") from error
 
 
 class InlineOffload:
