@@ -1,0 +1,227 @@
+"""The memory twin of the sample store: the same surface on NumPy arrays, for tests and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from tocsin.model.duration import DAY_MS
+from tocsin.model.errors import StoreError
+from tocsin.model.labels import Labels
+from tocsin.model.matcher import Matcher
+from tocsin.model.series import FloatArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
+from tocsin.runtime.clock import Clock
+from tocsin.store.samples.blocks import (
+    Grid,
+    check_cells,
+    check_points,
+    check_series,
+    grid,
+    series_block,
+    step_block,
+)
+from tocsin.store.samples.index import LabelIndex
+from tocsin.store.samples.retention import last_day_past
+from tocsin.store.samples.store import SampleStats, described, updated
+from tocsin.store.samples.writer import joined
+from tocsin.store.settings import RetentionSettings, StoreSettings
+
+BYTES_A_SAMPLE = 24
+
+
+class MemorySampleStore:
+    """Keeps samples while the process lives. Appending is one list entry; reading sorts what came since."""
+
+    def __init__(
+        self,
+        settings: StoreSettings | None = None,
+        kept: RetentionSettings | None = None,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings or StoreSettings()
+        self.retention_ms: int = (kept or RetentionSettings()).raw
+        self._clock = clock
+        self._index = LabelIndex(self._settings.series_max)
+        self._metrics: dict[str, MetricInfo] = {}
+        self._fresh: list[SampleBatch] = []
+        self._columns: dict[int, _Column] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        self._closed = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def intern(self, labels: Labels) -> int:
+        return self._index.intern(labels)
+
+    def labels(self, series_id: int) -> Labels:
+        return self._index.labels(series_id)
+
+    def series(self, matchers: Sequence[Matcher]) -> tuple[Labels, ...]:
+        return self._index.series(matchers)
+
+    async def append(self, batch: SampleBatch) -> None:
+        if self._closed:
+            raise StoreError("The sample store is closing.")
+        if len(batch):
+            self._fresh.append(SampleBatch(batch.ids.copy(), batch.times.copy(), batch.values.copy()))
+
+    async def describe(self, infos: Sequence[MetricInfo]) -> None:
+        self._metrics.update(updated(self._metrics, infos))
+
+    async def metrics(self) -> tuple[MetricInfo, ...]:
+        return described(self._index, self._metrics)
+
+    async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:
+        found = list(self._within(matchers, start_ms, end_ms))
+        check_points(sum(len(times) for _, times, _ in found), self._settings.read_points_max)
+        return self._block(found)
+
+    async def steps(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, step_ms: int) -> StepBlock:
+        wanted = grid(start_ms, end_ms, step_ms)
+        check_cells(1, wanted.count, self._settings.read_points_max)
+        found = list(self._within(matchers, start_ms, end_ms))
+        check_cells(len(self._index.find(matchers)), wanted.count, self._settings.read_points_max)
+        return self._stepped(found, wanted)
+
+    async def latest(self, matchers: Sequence[Matcher], since_ms: int) -> SeriesBlock:
+        found = self._within(matchers, since_ms, np.iinfo(np.int64).max)
+        return self._block([(series_id, times[-1:], values[-1:]) for series_id, times, values in found])
+
+    async def clean_up(self, at_ms: int) -> int:
+        """Drop the days that lie wholly past the retention; returns how many samples went with them."""
+        self._settle()
+        keep_from_ms = (last_day_past(at_ms - self.retention_ms) + 1) * DAY_MS
+        return sum(column.drop_before(keep_from_ms) for column in self._columns.values())
+
+    async def check(self) -> None:
+        """Memory always answers."""
+
+    async def stats(self) -> SampleStats:
+        self._settle()
+        samples = sum(column.size for column in self._columns.values())
+        days = {day for column in self._columns.values() for day in np.unique(column.times // DAY_MS).tolist()}
+        return SampleStats(samples, samples * BYTES_A_SAMPLE, len(self._index), len(days))
+
+    async def merge(self) -> None:
+        self._settle()
+
+    def _within(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> Iterator[tuple[int, TimeArray, FloatArray]]:
+        """The samples of the series that fit and have some, by id."""
+        self._settle()
+        ids = self._index.find(matchers).tolist()
+        check_series(len(ids), self._settings.read_series_max)
+        start_ms = max(start_ms, self._clock.now_ms() - self.retention_ms)
+        for series_id in ids:
+            column = self._columns.get(series_id)
+            if column is None:
+                continue
+            low, high = np.searchsorted(column.times, (start_ms, end_ms))
+            if low < high:
+                yield series_id, column.times[low:high], column.values[low:high]
+
+    def _block(self, found: Sequence[tuple[int, TimeArray, FloatArray]]) -> SeriesBlock:
+        ids = np.repeat(
+            np.array([series_id for series_id, _, _ in found], np.uint64), [len(times) for _, times, _ in found]
+        )
+        times = np.concatenate([np.zeros(0, np.int64), *(times for _, times, _ in found)])
+        values = np.concatenate([np.zeros(0), *(values for _, _, values in found)])
+        return series_block(ids, times, values, self._index.labels)
+
+    def _stepped(self, found: Sequence[tuple[int, TimeArray, FloatArray]], wanted: Grid) -> StepBlock:
+        ids: list[np.uint64] = []
+        ticks: list[TimeArray] = [np.zeros(0, np.int64)]
+        columns: tuple[list[FloatArray], ...] = ([np.zeros(0)], [np.zeros(0)], [np.zeros(0)])
+        for series_id, times, values in found:
+            real = ~np.isnan(values)
+            if not real.any():
+                continue
+            at, kept = times[real] // wanted.step_ms, values[real]
+            starts = np.flatnonzero(np.concatenate(([True], at[1:] != at[:-1])))
+            ids += [np.uint64(series_id)] * len(starts)
+            ticks.append(at[starts])
+            columns[0].append(np.minimum.reduceat(kept, starts))
+            columns[1].append(np.add.reduceat(kept, starts) / np.diff(np.append(starts, len(at))))
+            columns[2].append(np.maximum.reduceat(kept, starts))
+        low, mean, high = (np.concatenate(column) for column in columns)
+        return step_block(
+            wanted, np.array(ids, np.uint64), np.concatenate(ticks), (low, mean, high), self._index.labels
+        )
+
+    def _settle(self) -> None:
+        """Sort what came since the last read into its columns; a later sample replaces an earlier one."""
+        if not self._fresh:
+            return
+        batch = joined(self._fresh)
+        self._fresh = []
+        order = np.lexsort((batch.times, batch.ids))
+        ids, times, values = batch.ids[order], batch.times[order], batch.values[order]
+        starts = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
+        for low, high in zip(starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=True):
+            self._columns.setdefault(int(ids[low]), _Column()).add(times[low:high], values[low:high])
+
+
+class _Column:
+    """One series: times rise, without duplicates. The arrays have room to grow at their end."""
+
+    def __init__(self) -> None:
+        self._times: TimeArray = np.zeros(0, np.int64)
+        self._values: FloatArray = np.zeros(0)
+        self.size = 0
+
+    @property
+    def times(self) -> TimeArray:
+        return self._times[: self.size]
+
+    @property
+    def values(self) -> FloatArray:
+        return self._values[: self.size]
+
+    def add(self, times: TimeArray, values: FloatArray) -> None:
+        """`times` do not fall; of equal ones the last counts."""
+        last = np.concatenate((times[1:] != times[:-1], [True]))
+        times, values = times[last], values[last]
+        if self.size and times[0] <= self._times[self.size - 1]:
+            times, values = _merged(self.times, self.values, times, values)
+            self.size = 0
+        self._reserve(self.size + len(times))
+        self._times[self.size : self.size + len(times)] = times
+        self._values[self.size : self.size + len(times)] = values
+        self.size += len(times)
+
+    def drop_before(self, at_ms: int) -> int:
+        """How many were dropped."""
+        gone = int(np.searchsorted(self.times, at_ms))
+        if gone:
+            self._times, self._values = self.times[gone:].copy(), self.values[gone:].copy()
+            self.size -= gone
+        return gone
+
+    def _reserve(self, size: int) -> None:
+        if size > len(self._times):
+            room = max(size, 2 * len(self._times), 64)
+            self._times = np.concatenate((self.times, np.zeros(room - self.size, np.int64)))
+            self._values = np.concatenate((self.values, np.zeros(room - self.size)))
+
+
+def _merged(
+    old_times: TimeArray, old_values: FloatArray, times: TimeArray, values: FloatArray
+) -> tuple[TimeArray, FloatArray]:
+    every = np.concatenate((old_times, times))
+    order = np.argsort(every, kind="stable")
+    every = every[order]
+    last = np.concatenate((every[1:] != every[:-1], [True]))
+    return every[last], np.concatenate((old_values, values))[order][last]

@@ -1,0 +1,109 @@
+"""Reads: SQL in, blocks out. Runs on the threads of the read pool, never on the writer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeVar
+
+import numpy as np
+
+from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
+from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
+from tocsin.store.samples.engine import IDS, Connection, Engine
+from tocsin.store.samples.native import Shape
+from tocsin.store.samples.schema import SAMPLES
+
+T = TypeVar("T")
+
+_COUNT = Shape({"n": "UInt64"})
+_STEPS = Shape({"id": "UInt64", "k": "Int64", "low": "Float64", "mean": "Float64", "high": "Float64"})
+
+
+class Pool:
+    """Connections for reading. Give `use` no more threads than there are connections."""
+
+    def __init__(self, engine: Engine, size: int) -> None:
+        self._free: SimpleQueue[Connection] = SimpleQueue()
+        self._all: list[Connection] = []
+        for _ in range(size):
+            self._all.append(engine.connect(reading=True))
+            self._free.put(self._all[-1])
+
+    def use(self, work: Callable[[Connection], T]) -> T:
+        """Blocks the thread until a connection is free and the work is done."""
+        connection = self._free.get()
+        try:
+            return work(connection)
+        finally:
+            self._free.put(connection)
+
+    def close(self) -> None:
+        for connection in self._all:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Samples of these series with start ≤ time < end."""
+
+    ids: IdArray
+    start_ms: int
+    end_ms: int
+
+    @property
+    def empty(self) -> bool:
+        return not len(self.ids) or self.end_ms <= self.start_ms
+
+    @property
+    def where(self) -> str:
+        return f"id in {IDS} and t >= {self.start_ms} and t < {self.end_ms}"
+
+
+def select(connection: Connection, asked: Asked, points_max: int, labels_of: LabelsOf) -> SeriesBlock:
+    """Every sample that is asked for. Raises LimitError before it fetches too many.
+
+    The count is of rows before duplicates are removed, so that it can be read off the index of times.
+    """
+    if asked.empty:
+        return EMPTY_BLOCK
+    counted = connection.read(f"select count() as n from samples where {asked.where}", _COUNT, asked.ids)  # noqa: S608 - integers
+    check_points(int(counted["n"][0]), points_max)
+    if not counted["n"][0]:
+        return EMPTY_BLOCK
+    rows = connection.read(
+        f"select id, t, v from samples final where {asked.where} order by id, t",  # noqa: S608 - integers
+        SAMPLES,
+        asked.ids,
+    )
+    return series_block(rows["id"], rows["t"], rows["v"], labels_of)
+
+
+def steps(connection: Connection, asked: Asked, grid: Grid, labels_of: LabelsOf) -> StepBlock:
+    """Min, avg and max of the samples of each step, NaN (the stale marker is one) left out."""
+    if asked.empty:
+        empty = np.zeros((0, grid.count))
+        return StepBlock((), grid.step_ms, grid.times, empty, empty, empty)
+    step = grid.step_ms
+    rows = connection.read(
+        f"select id, intDiv(t, {step}) - (t < 0 and t % {step} != 0) as k, "  # noqa: S608 - integers
+        "min(v) as low, avg(v) as mean, max(v) as high "
+        f"from samples final where {asked.where} and not isNaN(v) group by id, k order by id, k",
+        _STEPS,
+        asked.ids,
+    )
+    return step_block(grid, rows["id"], rows["k"], (rows["low"], rows["mean"], rows["high"]), labels_of)
+
+
+def latest(connection: Connection, ids: IdArray, since_ms: int, labels_of: LabelsOf) -> SeriesBlock:
+    """The newest sample of each of these series with since ≤ time."""
+    if not len(ids):
+        return EMPTY_BLOCK
+    rows = connection.read(
+        f"select id, max(t) as t, argMax(v, samples.t) as v from samples final "  # noqa: S608 - integers
+        f"where id in {IDS} and samples.t >= {since_ms} group by id order by id",
+        SAMPLES,
+        ids,
+    )
+    return series_block(rows["id"], rows["t"], rows["v"], labels_of)

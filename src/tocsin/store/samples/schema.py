@@ -1,0 +1,61 @@
+"""Tables, and how older ones become today's."""
+
+from __future__ import annotations
+
+from tocsin.model.duration import DAY_MS
+from tocsin.model.errors import UserError
+from tocsin.store.samples.engine import Connection
+from tocsin.store.samples.native import Shape
+
+SAMPLES = Shape({"id": "UInt64", "t": "Int64", "v": "Float64"})
+SERIES = Shape({"id": "UInt64", "labels": "String"})
+METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
+_VERSION = Shape({"version": "UInt64"})
+
+DAY = f"intDiv(t, {DAY_MS}) - (t < 0 and t % {DAY_MS} != 0)"
+"""Days since 1970 that also work before it: integer division alone rounds towards zero."""
+
+# ReplacingMergeTree without a version column keeps the row that was inserted last. The codecs are those
+# that came out smallest for 5-second host readings; ALP keeps every bit of a NaN.
+_FIRST = (
+    f"""
+    create table if not exists samples (
+        id UInt64 codec(Delta, ZSTD),
+        t Int64 codec(DoubleDelta, ZSTD),
+        v Float64 codec(ALP, ZSTD)
+    ) engine = ReplacingMergeTree partition by {DAY} order by (id, t)
+    """,
+    """
+    create table if not exists series (id UInt64, labels String codec(ZSTD))
+    engine = ReplacingMergeTree order by id
+    """,
+    """
+    create table if not exists metrics (name String, unit String, kind String, help String)
+    engine = ReplacingMergeTree order by name
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Statements that lead from version n to n + 1. Each can be run again, as the engine has no transaction for them."""
+
+
+def migrate(connection: Connection, *, fsync: bool) -> None:
+    """Bring the tables to today's version. Raises UserError where a newer tocsin wrote them."""
+    connection.run("create table if not exists schema_version (version UInt64) engine = MergeTree order by version")
+    have = int(connection.read("select max(version) as version from schema_version", _VERSION)["version"][0])
+    if have > len(MIGRATIONS):
+        raise UserError(
+            f"The sample store was written by a newer tocsin (schema {have}, known up to {len(MIGRATIONS)}). "
+            "Update tocsin."
+        )
+    for version, statements in enumerate(MIGRATIONS[have:], have + 1):
+        for statement in statements:
+            connection.run(statement)
+        connection.insert("schema_version", _VERSION, {"version": [version]})
+    for table in ("samples", "series", "metrics"):
+        connection.run(f"alter table {table} modify setting {_durability(fsync=fsync)}")
+
+
+def _durability(*, fsync: bool) -> str:
+    """Merged parts are not synced: the synced parts that they replace are kept for eight minutes longer."""
+    return f"fsync_after_insert = {int(fsync)}, fsync_part_directory = {int(fsync)}"

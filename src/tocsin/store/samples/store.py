@@ -1,0 +1,301 @@
+"""The sample store: opens and closes its parts, and is the face that the ports ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+
+from tocsin.model.duration import Duration
+from tocsin.model.labels import Labels
+from tocsin.model.matcher import Matcher
+from tocsin.model.series import MetricInfo, SampleBatch, SeriesBlock, StepBlock
+from tocsin.runtime.clock import Clock
+from tocsin.runtime.log import get_log
+from tocsin.runtime.offload import Offload
+from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples import reader, retention
+from tocsin.store.samples.blocks import check_cells, check_series, grid
+from tocsin.store.samples.embedded import EmbeddedEngine
+from tocsin.store.samples.engine import Connection, Engine
+from tocsin.store.samples.index import LabelIndex
+from tocsin.store.samples.native import Shape
+from tocsin.store.samples.schema import METRICS, SAMPLES, SERIES, migrate
+from tocsin.store.samples.writer import GroupCommit
+from tocsin.store.settings import RetentionSettings, StoreSettings
+
+log = get_log("store")
+
+T = TypeVar("T")
+
+_ONE = Shape({"one": "UInt64"})
+_SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an open store holds of its engine, and what it read from it at the start."""
+
+    engine: Engine
+    writing: Connection
+    pool: reader.Pool
+    index: LabelIndex
+    metrics: dict[str, MetricInfo]
+
+    def close(self) -> None:
+        self.pool.close()
+        self.writing.close()
+        self.engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleStats:
+    """`samples` counts stored rows, duplicates included until the engine has merged them."""
+
+    samples: int
+    bytes: int
+    series: int
+    days: int
+
+
+class SampleStore:
+    """Samples in ClickHouse. Open it with `open`; all its coroutines belong to the loop that opened it.
+
+    `write` must have one thread, `read` as many as `settings.readers`. Both stay the caller's to close.
+    """
+
+    def __init__(
+        self,
+        parts: _Parts,
+        settings: StoreSettings,
+        kept: RetentionSettings,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        write: Offload,
+        read: Offload,
+    ) -> None:
+        self._parts = parts
+        self._index = parts.index
+        self._metrics = parts.metrics
+        self._settings = settings
+        self.retention_ms: int = kept.raw
+        self._clock = clock
+        self._write = write
+        self._read = read
+        self._commit = GroupCommit(
+            self._insert,
+            wait=settings.commit_wait,
+            batch_rows_max=settings.batch_rows_max,
+            queue_rows_max=settings.queue_rows_max,
+            clock=clock,
+            offload=write,
+            telemetry=telemetry,
+        )
+        self._known = telemetry.gauge("store_series", "Series in the index.")
+        self._known.set_function(lambda: len(parts.index))
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        settings: StoreSettings,
+        kept: RetentionSettings,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        write: Offload,
+        read: Offload,
+    ) -> Self:
+        """Lock the path, bring its tables up to date and load the index.
+
+        Raises UserError where the path is in use or was written by a newer tocsin, StoreError where the
+        engine cannot open it.
+        """
+        engine = EmbeddedEngine(path, settings)
+        try:
+            parts = await write.run(_open_parts, engine, settings)
+        except BaseException:
+            engine.close()
+            raise
+        store = cls(parts, settings, kept, clock=clock, telemetry=telemetry, write=write, read=read)
+        log.info("sample store opened", path=str(path), series=len(store._index))
+        return store
+
+    async def close(self) -> None:
+        """Commit what was accepted, then let go of the path."""
+        try:
+            await self._commit.close()
+        finally:
+            await self._write.run(self._parts.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def intern(self, labels: Labels) -> int:
+        """Raises LimitError where there is no room, ConflictError where two label sets share an id."""
+        return self._index.intern(labels)
+
+    def labels(self, series_id: int) -> Labels:
+        return self._index.labels(series_id)
+
+    def series(self, matchers: Sequence[Matcher]) -> tuple[Labels, ...]:
+        return self._index.series(matchers)
+
+    async def append(self, batch: SampleBatch) -> None:
+        """Returns when every row is durable. Raises QueueFullError or StoreError."""
+        await self._commit.append(batch)
+
+    async def describe(self, infos: Sequence[MetricInfo]) -> None:
+        changed = updated(self._metrics, infos)
+        if changed:
+            await self._write.run(self._insert_metrics, tuple(changed.values()))
+            self._metrics.update(changed)
+
+    async def metrics(self) -> tuple[MetricInfo, ...]:
+        return described(self._index, self._metrics)
+
+    async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:
+        def fetch(connection: Connection) -> SeriesBlock:
+            ids = self._index.find(matchers)
+            check_series(len(ids), self._settings.read_series_max)
+            asked = reader.Asked(ids, max(start_ms, oldest_ms), end_ms)
+            return reader.select(connection, asked, self._settings.read_points_max, self._index.labels)
+
+        oldest_ms = self._oldest_ms()
+        return await self._reading(fetch)
+
+    async def steps(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, step_ms: int) -> StepBlock:
+        def fetch(connection: Connection) -> StepBlock:
+            ids = self._index.find(matchers)
+            check_series(len(ids), self._settings.read_series_max)
+            check_cells(len(ids), wanted.count, self._settings.read_points_max)
+            asked = reader.Asked(ids, max(start_ms, oldest_ms), end_ms)
+            return reader.steps(connection, asked, wanted, self._index.labels)
+
+        wanted = grid(start_ms, end_ms, step_ms)
+        oldest_ms = self._oldest_ms()
+        check_cells(1, wanted.count, self._settings.read_points_max)
+        return await self._reading(fetch)
+
+    async def latest(self, matchers: Sequence[Matcher], since_ms: int) -> SeriesBlock:
+        def fetch(connection: Connection) -> SeriesBlock:
+            ids = self._index.find(matchers)
+            check_series(len(ids), self._settings.read_series_max)
+            return reader.latest(connection, ids, max(since_ms, oldest_ms), self._index.labels)
+
+        oldest_ms = self._oldest_ms()
+        return await self._reading(fetch)
+
+    async def clean_up(self, at_ms: int) -> int:
+        """Drop the days that lie wholly past the retention; returns how many stored rows went with them."""
+        cut_ms = at_ms - self.retention_ms
+        past = await self._write.run(retention.days_past, self._parts.writing, cut_ms)
+        days = list(past)
+        for at in range(0, len(days), retention.DROPS_AT_ONCE):
+            await self._write.run(retention.drop_days, self._parts.writing, days[at : at + retention.DROPS_AT_ONCE])
+        removed = sum(past.values())
+        if removed:
+            kept = str(Duration(self.retention_ms))
+            log.info("samples past their retention removed", samples=removed, days=len(days), retention=kept)
+        return removed
+
+    async def check(self) -> None:
+        """Raises StoreError where the engine does not answer."""
+        await self._reading(lambda connection: connection.read("select toUInt64(1) as one", _ONE))
+
+    async def stats(self) -> SampleStats:
+        def fetch(connection: Connection) -> SampleStats:
+            size = connection.read(
+                "select sum(rows) as rows, sum(bytes_on_disk) as bytes, uniqExact(partition_id) as days "
+                "from system.parts where active and database = currentDatabase() and table = 'samples'",
+                _SIZE,
+            )
+            rows, used, days = (int(size[name][0]) for name in ("rows", "bytes", "days"))
+            return SampleStats(rows, used, len(self._index), days)
+
+        return await self._reading(fetch)
+
+    async def merge(self) -> None:
+        """Merge every day into its final form now: for tests and benchmarks, as the engine does it by itself."""
+        await self._write.run(self._parts.writing.run, "optimize table samples final")
+
+    def _oldest_ms(self) -> int:
+        return self._clock.now_ms() - self.retention_ms
+
+    async def _reading(self, fetch: Callable[[Connection], T]) -> T:
+        return await self._read.run(self._parts.pool.use, fetch)
+
+    def _insert(self, batch: SampleBatch) -> None:
+        """On the write thread: first the series that are not yet kept, so that no sample is without its labels."""
+        new = self._index.unsaved()
+        if new:
+            rows = {
+                "id": [series_id for series_id, _ in new],
+                "labels": [msgspec.json.encode(labels.as_dict()).decode() for _, labels in new],
+            }
+            self._parts.writing.insert("series", SERIES, rows)
+            self._index.saved(new)
+        for at in range(0, len(batch), self._settings.batch_rows_max):
+            span = slice(at, at + self._settings.batch_rows_max)
+            self._parts.writing.insert(
+                "samples", SAMPLES, {"id": batch.ids[span], "t": batch.times[span], "v": batch.values[span]}
+            )
+
+    def _insert_metrics(self, infos: Sequence[MetricInfo]) -> None:
+        rows = {field: [getattr(info, field) for info in infos] for field in METRICS.types}
+        self._parts.writing.insert("metrics", METRICS, rows)
+
+
+def _open_parts(engine: Engine, settings: StoreSettings) -> _Parts:
+    writing = engine.connect(reading=False)
+    try:
+        migrate(writing, fsync=settings.fsync)
+        index = LabelIndex(settings.series_max)
+        index.load(_stored_series(writing))
+        return _Parts(engine, writing, reader.Pool(engine, settings.readers), index, _stored_metrics(writing))
+    except BaseException:
+        writing.close()
+        raise
+
+
+def _stored_series(connection: Connection) -> Iterator[tuple[int, Labels]]:
+    rows = connection.read("select id, labels from series final", SERIES)
+    decoder = msgspec.json.Decoder(dict[str, str])
+    for series_id, text in zip(rows["id"].tolist(), rows["labels"], strict=True):
+        yield series_id, Labels.of(decoder.decode(text))
+
+
+def _stored_metrics(connection: Connection) -> dict[str, MetricInfo]:
+    rows = connection.read("select name, unit, kind, help from metrics final", METRICS)
+    infos = (MetricInfo(*row) for row in zip(*(rows[field] for field in METRICS.types), strict=True))
+    return {info.name: info for info in infos}
+
+
+def updated(known: dict[str, MetricInfo], infos: Sequence[MetricInfo]) -> dict[str, MetricInfo]:
+    """What of it is news: the last word on each metric, an empty field changing nothing."""
+    changed: dict[str, MetricInfo] = {}
+    for info in infos:
+        before = changed.get(info.name, known.get(info.name, MetricInfo(info.name, kind="")))
+        after = replace(
+            before, unit=info.unit or before.unit, kind=info.kind or before.kind, help=info.help or before.help
+        )
+        if after != known.get(info.name):
+            changed[info.name] = after
+        else:
+            changed.pop(info.name, None)
+    return changed
+
+
+def described(index: LabelIndex, known: dict[str, MetricInfo]) -> tuple[MetricInfo, ...]:
+    """Every metric that has series, by name."""
+    return tuple(known.get(name, MetricInfo(name)) for name in index.values("__name__"))

@@ -1,0 +1,56 @@
+"""What can be set about the sample store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tocsin.model.duration import DAY_MS, Duration
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`[store]`"""
+
+    commit_wait: Duration = field(
+        default=Duration(50),
+        metadata={"doc": "Inserts of a busy writer start at least this far apart; an idle one commits at once."},
+    )
+    batch_rows_max: int = field(
+        default=200_000,
+        metadata={"doc": "Samples in one insert. So many waiting samples are committed without further waiting."},
+    )
+    queue_rows_max: int = field(
+        default=2_000_000,
+        metadata={"doc": "Samples that may wait to be committed (24 bytes each). Beyond it senders are told 429."},
+    )
+    series_max: int = field(
+        default=1_000_000,
+        metadata={"doc": "Series that are known at once. Samples of further new series are refused."},
+    )
+    fsync: bool = field(
+        default=True,
+        metadata={"doc": "Acknowledge samples after they are on the disk itself, so that they survive a power cut."},
+    )
+    readers: int = field(default=2, metadata={"doc": "Reads that run side by side."})
+    read_series_max: int = field(default=50_000, metadata={"doc": "Series that one read may return."})
+    read_points_max: int = field(
+        default=10_000_000,
+        metadata={"doc": "Samples, or series times steps, that one read may return (about 24 bytes each)."},
+    )
+    read_timeout: Duration = field(default=Duration(30_000), metadata={"doc": "How long one read may take."})
+    read_memory_max_mb: int = field(
+        default=1_024, metadata={"doc": "Megabytes of memory that one read may take inside the engine."}
+    )
+    cache_mb: int = field(
+        default=32, metadata={"doc": "Megabytes that the engine may keep of marks, and again of primary indexes."}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """`[retention]`"""
+
+    raw: Duration = field(
+        default=Duration(7 * DAY_MS),
+        metadata={"doc": "How long samples are kept. Older ones are never returned, whatever is still on the disk."},
+    )
