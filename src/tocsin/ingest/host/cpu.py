@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from tocsin.ingest.host.reading import Figures, Reading, Tags
+from tocsin.ingest.host.reading import Figures, Reading, Tags, percent
 from tocsin.model.series import MetricInfo
 
 # OpenTelemetry's modes and psutil's fields. The fields guest and guest_nice are left out: Linux counts them
@@ -53,10 +53,10 @@ class Cpu:
         now = by_mode(self._times())
         spent, self._before = spent_between(self._before, now), now
         if spent is not None:
-            yield Reading("system.cpu.usage", 100 * busy_share(spent))
+            yield Reading("system.cpu.usage", percent(busy_share(spent)))
             total = sum(spent.values())
             for mode, seconds in spent.items():
-                yield Reading("system.cpu.utilization", seconds / total, (("mode", mode),))
+                yield Reading("system.cpu.utilization", round(seconds / total, 4), (("mode", mode),))
         for mode, seconds in now.items():
             yield Reading("system.cpu.time", seconds, (("mode", mode),))
         yield Reading("system.cpu.logical.count", self._count())
@@ -72,7 +72,7 @@ class Cpu:
             cpu: Tags = (("cpu", str(at)),)
             spent = spent_between(earlier, later)
             if spent is not None:
-                yield Reading("system.cpu.core.usage", 100 * busy_share(spent), cpu)
+                yield Reading("system.cpu.core.usage", percent(busy_share(spent)), cpu)
             for mode, seconds in later.items():
                 yield Reading("system.cpu.core.time", seconds, (*cpu, ("mode", mode)))
 

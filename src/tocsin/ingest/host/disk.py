@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tocsin.ingest.host.rates import Rates
-from tocsin.ingest.host.reading import Figures, Reading, Tags
+from tocsin.ingest.host.reading import Figures, Reading, Tags, percent
 from tocsin.model.series import MetricInfo
 
 
@@ -51,7 +51,7 @@ class Disk:
             yield Reading("system.disk.rate", rate, _tags(device, way))
         busy = {device: figures["busy_time"] for device, figures in disks.items() if "busy_time" in figures}
         for device, ms_per_s in self._busy_rates.step(busy, at_s).items():
-            yield Reading("system.disk.busy", min(100.0, ms_per_s / 10), (("device", device),))
+            yield Reading("system.disk.busy", percent(min(1.0, ms_per_s / 1_000)), (("device", device),))
 
 
 WAYS = ("read", "write")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tocsin.ingest.host.reading import Failure, Reading, Tags
+from tocsin.ingest.host.reading import Failure, Reading, Tags, percent
 from tocsin.model.series import MetricInfo
 from tocsin.runtime.offload import Offload
 
@@ -134,7 +134,7 @@ def _is_real(one: Mount) -> bool:
 def _readings(one: Mount, space: Space) -> Iterator[Reading]:
     usable = space.used + space.free
     if usable > 0:
-        yield Reading("system.disk.usage", 100 * space.used / usable, one.tags)
+        yield Reading("system.disk.usage", percent(space.used / usable), one.tags)
     yield Reading("system.filesystem.limit", space.total, one.tags)
     states = {"used": space.used, "free": space.free, "reserved": space.total - usable}
     for state, amount in states.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tocsin.ingest.host.reading import Figures, Reading
+from tocsin.ingest.host.reading import Figures, Reading, percent
 from tocsin.model.series import MetricInfo
 
 
@@ -24,7 +24,7 @@ class Memory:
     def read(self, at_s: float) -> Iterator[Reading]:  # noqa: ARG002 - a gauge needs no clock
         memory = self._memory()
         total = memory["total"]
-        yield Reading("system.memory.usage", 100 * (1 - memory["available"] / total))
+        yield Reading("system.memory.usage", percent(1 - memory["available"] / total))
         yield Reading("system.memory.limit", total)
         yield Reading("system.memory.linux.available", memory["available"])
         held = {state: memory.get(state, 0.0) for state in ("free", "cached", "buffers")}
@@ -51,7 +51,7 @@ class Paging:
     def read(self, at_s: float) -> Iterator[Reading]:  # noqa: ARG002 - a gauge needs no clock
         swap = self._swap()
         if swap["total"]:
-            yield Reading("system.swap.usage", 100 * swap["used"] / swap["total"])
+            yield Reading("system.swap.usage", percent(swap["used"] / swap["total"]))
         for state in ("used", "free"):
             yield Reading("system.paging.usage", swap[state], (("state", state),))
         for direction, field in (("in", "sin"), ("out", "sout")):

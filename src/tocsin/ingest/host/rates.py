@@ -16,13 +16,13 @@ class Rates(Generic[Key]):
         self._at_s = 0.0
 
     def step(self, counters: Mapping[Key, float], at_s: float) -> dict[Key, float]:
-        """Per second since the last call, of those counters that were there then; none at the first call."""
+        """Per second since the last call, to one decimal, of those counters that were there then."""
         before, elapsed_s = self._before, at_s - self._at_s
         self._before, self._at_s = counters, at_s
         if elapsed_s <= 0:
             return {}
         return {
-            key: (count - before[key]) / elapsed_s
+            key: round((count - before[key]) / elapsed_s, 1)
             for key, count in counters.items()
             if key in before and count >= before[key]
         }

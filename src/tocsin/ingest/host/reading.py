@@ -49,6 +49,11 @@ class Family(Protocol):
         ...
 
 
+def percent(share: float) -> float:
+    """With two decimals: finer ones are noise of the counters' ticks, and cost the store several times the bytes."""
+    return round(100 * share, 2)
+
+
 def any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Whether a name fits one of these globs."""
     joined = "|".join(translate(pattern) for pattern in patterns)

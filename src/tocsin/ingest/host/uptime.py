@@ -17,4 +17,4 @@ class Uptime:
         self._uptime_s = uptime_s
 
     def read(self, at_s: float) -> Iterator[Reading]:  # noqa: ARG002 - the machine knows by itself
-        yield Reading("system.uptime", self._uptime_s())
+        yield Reading("system.uptime", round(self._uptime_s(), 2))
