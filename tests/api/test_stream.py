@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.api.samples import alert
+from tests.support.state import an_alert
 
 from tocsin.api.stream import QUEUE_MAX, SERIES_MAX, SUBSCRIPTIONS_MAX, TOO_SLOW, Connection, Hub
 from tocsin.model.alert import AlertEvent, AlertEventKind
@@ -65,12 +65,12 @@ async def heard(connection: Connection) -> list[Any]:
 
 async def test_an_alert_reaches_everybody_who_may_read_alerts(hub: Hub) -> None:
     one, other = hub.join(alerts=True, samples=True), hub.join(alerts=False, samples=True)
-    hub.publish(AlertEvent(AlertEventKind.FIRING, alert(), 1_800_000_000_000))
+    hub.publish(AlertEvent(AlertEventKind.FIRING, an_alert(id=1), 1_800_000_000_000))
     (message,) = await heard(one)
     assert message["type"] == "alert.firing"
     assert message["at"] == 1_800_000_000_000
     assert message["alert"]["rule_name"] == "High CPU Usage"
-    assert message["alert"]["labels"] == {"host": "a"}
+    assert message["alert"]["labels"] == {"host": "web"}
     assert await heard(other) == []
 
 
@@ -181,7 +181,7 @@ async def test_a_subscription_to_very_many_series_is_cut_and_told_so(hub: Hub, i
 async def test_a_slow_reader_is_dropped_and_counted(hub: Hub, telemetry: Telemetry) -> None:
     connection = hub.join(alerts=True, samples=False)
     for _ in range(QUEUE_MAX + 10):
-        hub.publish(AlertEvent(AlertEventKind.CHANGED, alert(), 0))
+        hub.publish(AlertEvent(AlertEventKind.CHANGED, an_alert(id=1), 0))
     assert connection.ending is not None
     assert connection.ending.code == TOO_SLOW
     assert await connection.next() is None
@@ -191,7 +191,7 @@ async def test_a_slow_reader_is_dropped_and_counted(hub: Hub, telemetry: Telemet
 async def test_one_slow_reader_does_not_hold_up_another(hub: Hub) -> None:
     slow, quick = hub.join(alerts=True, samples=False), hub.join(alerts=True, samples=False)
     for _ in range(QUEUE_MAX + 1):
-        hub.publish(AlertEvent(AlertEventKind.CHANGED, alert(), 0))
+        hub.publish(AlertEvent(AlertEventKind.CHANGED, an_alert(id=1), 0))
         assert await quick.next() is not None
     assert slow.ending is not None
     assert quick.ending is None

@@ -49,4 +49,4 @@ async def acknowledge_alert(
 ) -> shapes.Alert:
     """Say that somebody is on it: the alert is announced no more until it resolves."""
     comment = body.comment if body else ""
-    return shapes.Alert.of(await wired.alerts.acknowledge(alert_id, comment, caller.actor))
+    return shapes.Alert.of(await wired.alerts.acknowledge(alert_id, caller.actor, comment))

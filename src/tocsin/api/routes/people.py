@@ -30,7 +30,7 @@ async def list_users(wired: Wired, asked: AskedPage, _: UserAdmin) -> shapes.Use
 @router.post("/api/users", status_code=201)
 async def create_user(body: shapes.NewUser, wired: Wired, caller: UserAdmin) -> shapes.User:
     """A new user."""
-    return shapes.User.of(await wired.people.create_user(body.name, body.password, body.role, caller.actor))
+    return shapes.User.of(await wired.people.add_user(body.name, body.password, body.role, caller.actor))
 
 
 @router.patch("/api/users/{user_id}")
