@@ -20,7 +20,11 @@ def main() -> None:
     names = sys.argv[1:] or list(ALL)
     for name in names:
         if name not in ALL:
-            print(f"There is no benchmark {name!r}; there are:", *(f"  {one:8} {what}" for one, what in ALL.items()), sep="\n")
+            print(
+                f"There is no benchmark {name!r}; there are:",
+                *(f"  {one:8} {what}" for one, what in ALL.items()),
+                sep="\n",
+            )
             raise SystemExit(2)
     for name in names:
         print(f"\n== {name}: {ALL[name]}", flush=True)

@@ -12,7 +12,9 @@ import psutil
 def show(name: str, values: Sequence[float], unit: str, *, digits: int = 1) -> None:
     """One line: the median, and the range where there were several runs."""
     middle = statistics.median(values)
-    spread = f"  (min {min(values):,.{digits}f}, max {max(values):,.{digits}f}, n={len(values)})" if len(values) > 1 else ""
+    spread = (
+        f"  (min {min(values):,.{digits}f}, max {max(values):,.{digits}f}, n={len(values)})" if len(values) > 1 else ""
+    )
     print(f"{name:<46} {middle:>12,.{digits}f} {unit}{spread}", flush=True)
 
 

@@ -155,7 +155,7 @@ def _convert(value: Any, wanted: Any, where: str) -> Any:
             try:
                 value = msgspec.json.decode(text)
             except msgspec.DecodeError as error:
-                raise UserError(f"{where}: write a list as JSON, such as [\"one\", \"two\"].") from error
+                raise UserError(f'{where}: write a list as JSON, such as ["one", "two"].') from error
     try:
         return msgspec.convert(value, wanted, strict=False)
     except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from tocsin import __version__
+from tocsin.version import __version__
 from tocsin.model.errors import DeliveryError, TransientError
 
 CONNECT_TIMEOUT_S = 5.0

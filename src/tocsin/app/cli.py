@@ -1,0 +1,276 @@
+"""The command `tocsin`. Answers go to standard output, everything else to standard error.
+
+Exit codes: 0 done, 1 it could not be done (the sentence says why), 2 the command was typed wrongly.
+Commands that read or change what the server keeps speak HTTP to the running server, or to the same
+application in this process where no server runs: one road, whether the server is up or down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tocsin.model.errors import TocsinError, UserError
+from tocsin.version import __version__
+
+app = typer.Typer(
+    name="tocsin",
+    help="Watch machines, keep their metrics, and wake the right person when something is wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+rules_app = typer.Typer(help="What is watched, and when it is wrong.", no_args_is_help=True)
+alerts_app = typer.Typer(help="What is wrong now.", no_args_is_help=True)
+user_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
+token_app = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(user_app, name="user")
+app.add_typer(token_app, name="token")
+
+Config = Annotated[Path | None, typer.Option("--config", envvar="TOCSIN_CONFIG", help="The TOML file of settings.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", envvar="TOCSIN_DATA_DIR", help="Where everything is kept.", show_default=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+DEFAULT_DATA_DIR = Path("data")
+out = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> NoReturn:
+    """The entry point of the console script."""
+    try:
+        app(standalone_mode=True)
+    except TocsinError as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT to listen on.")] = None,
+) -> None:
+    """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
+    from tocsin.app.serve import serve as run
+
+    run(config, data_dir, listen)
+
+
+@app.command("check-config")
+def check_config(config: Config = None, as_json: AsJson = False) -> None:
+    """Check the settings and print those that differ from the defaults."""
+    from tocsin.app.config import Settings, load_settings, walk
+
+    settings = load_settings(config, os.environ)
+    defaults = {(section, key): value for section, key, value, _ in walk(Settings())}
+    changed = [
+        {"setting": f"{section}.{key}", "value": "•••" if meta.get("secret") and value else _plain(value)}
+        for section, key, value, meta in walk(settings)
+        if value != defaults[section, key]
+    ]
+    if as_json:
+        _print_json({"items": changed, "next": None})
+    elif changed:
+        _print_table(changed, ["setting", "value"])
+    else:
+        print("All settings are at their defaults.")
+
+
+@app.command()
+def store(
+    name: Annotated[str, typer.Argument(help="The metric's name, such as queue.length.")],
+    value: Annotated[float, typer.Argument(help="The value.")],
+    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="NAME=VALUE; may be repeated.")] = None,
+    timestamp: Annotated[str | None, typer.Option(help="RFC 3339 or epoch seconds; now unless given.")] = None,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Store one sample."""
+    sample: dict[str, Any] = {"name": name, "value": value, "tags": dict(_pair(text) for text in tag or [])}
+    if timestamp is not None:
+        sample["timestamp"] = float(timestamp) if _is_number(timestamp) else timestamp
+    _call(config, data_dir, "POST", "/api/metrics", json=sample)
+
+
+@app.command()
+def trend(
+    name: Annotated[str, typer.Argument(help="The metric's name.")],
+    hours: Annotated[float, typer.Option(help="How far to look back.")] = 24.0,
+    match: Annotated[
+        list[str] | None, typer.Option("--match", "-m", help='Such as mount="/"; may be repeated.')
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Say where a metric is going."""
+    answer = _call(config, data_dir, "GET", f"/api/trends/{name}", params={"hours": hours, "match": match or []})
+    if as_json:
+        _print_json(answer)
+    elif answer["trend"] == "no_data":
+        print(f"{name} has no samples in the last {hours:g} hours.")
+    else:
+        print(f"{name} is {answer['trend']}: avg {answer['avg']:.6g}, min {answer['min']:.6g}, max {answer['max']:.6g}")
+
+
+@rules_app.command("list")
+def rules_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the rules."""
+    rules = _all_pages(config, data_dir, "/api/rules")
+    if as_json:
+        _print_json({"items": rules, "next": None})
+    else:
+        _print_table(rules, ["id", "name", "expr", "duration", "severity", "enabled", "state"])
+
+
+@alerts_app.command("list")
+def alerts_list(
+    state: Annotated[list[str] | None, typer.Option(help="pending, firing or resolved; may be repeated.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List alerts, those that are open unless told otherwise."""
+    alerts = _all_pages(config, data_dir, "/api/alerts", {"state": state} if state else {})
+    if as_json:
+        _print_json({"items": alerts, "next": None})
+    elif not alerts:
+        print("Nothing is wrong.")
+    else:
+        for alert in alerts:
+            alert["series"] = " ".join(f"{name}={text}" for name, text in alert["labels"].items() if name != "__name__")
+        _print_table(
+            alerts, ["id", "severity", "state", "rule_name", "value", "started_at", "acknowledged_by", "series"]
+        )
+
+
+@alerts_app.command("ack")
+def alerts_ack(
+    alert_id: Annotated[int, typer.Argument(help="The alert's id, from `tocsin alerts list`.")],
+    comment: Annotated[str, typer.Option("--comment", "-c", help="What the others should know.")] = "",
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Acknowledge a firing alert: you have seen it, and it is not announced again."""
+    alert = _call(config, data_dir, "POST", f"/api/alerts/{alert_id}/acknowledge", json={"comment": comment})
+    print(f"Acknowledged {alert['rule_name']} as {alert['acknowledged_by']}.")
+
+
+@user_app.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    role: Annotated[str, typer.Option(help="viewer, operator, editor or admin.")] = "viewer",
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Add a user. The password is asked for, or read from standard input where that is no terminal."""
+    from tocsin.app.offline import add_user
+
+    _run(add_user(config, data_dir, name, role, _read_password()))
+    print(f"Added {name} as {role}.", file=sys.stderr)
+
+
+@token_app.command("create")
+def token_create(
+    role: Annotated[str, typer.Option(help="writer, viewer, operator, editor or admin.")],
+    name: Annotated[str, typer.Option(help="What the token is for.")] = "cli",
+    expires_in: Annotated[str | None, typer.Option(help="Such as 30d; never unless given.")] = None,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Make a token and print it, alone. It is shown this once."""
+    from tocsin.app.offline import create_token
+
+    print(_run(create_token(config, data_dir, name, role, expires_in)))
+
+
+def _call(config: Path | None, data_dir: Path, method: str, path: str, **more: Any) -> Any:
+    from tocsin.app.client import request
+
+    return _run(request(config, data_dir, method, path, **more))
+
+
+def _all_pages(config: Path | None, data_dir: Path, path: str, params: dict[str, Any] | None = None) -> list[Any]:
+    from tocsin.app.client import all_pages
+
+    return _run(all_pages(config, data_dir, path, params or {}))
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UserError(f"{text!r} is not a tag; write it like host=web1.")
+    return name, value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if password != getpass.getpass("Once more: "):
+        raise UserError("The two passwords differ.")
+    return password
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value if isinstance(value, bool | int | float) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _print_table(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case _:
+            return str(value)

@@ -1,0 +1,69 @@
+"""What the command line does on the state store itself, whether a server runs or not."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tocsin.access.gate import Gate
+from tocsin.access.people import People
+from tocsin.app.config import Settings, load_settings
+from tocsin.app.wiring import open_state_store
+from tocsin.app.world import real_world
+from tocsin.model.audit import Actor
+from tocsin.model.duration import Duration
+from tocsin.model.errors import UserError
+from tocsin.model.people import Role
+from tocsin.runtime.telemetry import Telemetry
+
+
+async def add_user(config: Path | None, data_dir: Path, name: str, role: str, password: str) -> None:
+    """Raises UserError, ConflictError where the name is taken."""
+    async with open_people(load_settings(config, os.environ), data_dir) as people:
+        await people.add_user(name, password, role_of(role), local_actor())
+
+
+async def create_token(config: Path | None, data_dir: Path, name: str, role: str, expires_in: str | None) -> str:
+    """The token's text."""
+    life = None if expires_in is None else Duration.parse(expires_in)
+    async with open_people(load_settings(config, os.environ), data_dir) as people:
+        _, text = await people.create_token(name, role_of(role), life, local_actor())
+        return text
+
+
+@asynccontextmanager
+async def open_people(settings: Settings, data_dir: Path) -> AsyncIterator[People]:
+    """A running server sees what changes here within seconds."""
+    world = real_world()
+    hashing = world.offload("hashing", 1)
+    try:
+        async with open_state_store(settings, data_dir, world) as state:
+            gate = Gate(
+                state.access,
+                clock=world.clock,
+                secrets=world.secrets,
+                hashing=hashing,
+                telemetry=Telemetry(),
+                settings=settings.auth,
+            )
+            yield People(state.access, gate, clock=world.clock, secrets=world.secrets)
+    finally:
+        hashing.close()
+
+
+def local_actor() -> Actor:
+    """Whoever may read the data directory; the audit log says who that was."""
+    try:
+        return Actor(f"{getpass.getuser()} (command line)")
+    except OSError:  # a user without a name, as in some containers
+        return Actor("command line")
+
+
+def role_of(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise UserError(f"There is no role {text!r}; there are {', '.join(Role)}.") from None

@@ -1,0 +1,238 @@
+"""The composition root: one straight line that builds a server from its settings and its world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fastapi import FastAPI
+from prometheus_client import PlatformCollector, ProcessCollector
+
+from tocsin.access.gate import Gate
+from tocsin.access.people import People
+from tocsin.alerts.book import AlertBook
+from tocsin.alerts.dispatcher import Dispatcher
+from tocsin.alerts.routes import DefaultRoute
+from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
+from tocsin.api.server import build_api
+from tocsin.api.stream import Hub
+from tocsin.app.config import Settings, walk
+from tocsin.app.housekeeping import Housekeeping
+from tocsin.app.world import Samples, World
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.host.collector import HostCollector
+from tocsin.model.audit import SYSTEM, AuditEntry
+from tocsin.model.errors import UserError
+from tocsin.model.outbox import Target
+from tocsin.notify.deliver import Delivery
+from tocsin.notify.desk import OutboxDesk
+from tocsin.notify.registry import EMAIL
+from tocsin.rules.arrival import Arrival
+from tocsin.rules.book import RuleBook
+from tocsin.runtime.log import configure_logs, get_log
+from tocsin.runtime.tasks import Tasks
+from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.state.state import State, open_state
+from tocsin.version import __version__
+
+log = get_log("app")
+
+STATE_READERS = 4
+DEFAULTS_INSTALLED = "default_alerts.installed"
+RELOADABLE = ("retention.", "log.", "smtp.to")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Both stores of a data directory, open."""
+
+    settings: Settings
+    world: World
+    telemetry: Telemetry
+    samples: Samples
+    state: State
+
+
+@asynccontextmanager
+async def open_state_store(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[State]:
+    """Raises UserError where the directory or the URL cannot work, StoreError where the database is away."""
+    make_data_dir(data_dir)
+    write, read = world.offload("state-write", 1), world.offload("state-read", STATE_READERS)
+    try:
+        state = await open_state(settings.state.url or sqlite_url(data_dir), write=write, read=read)
+        try:
+            yield state
+        finally:
+            await state.close()
+    finally:
+        write.close()
+        read.close()
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[Engine]:
+    """The stores alone: what the Python API stands on, and the server too."""
+    telemetry = Telemetry()
+    async with AsyncExitStack() as stack:
+        state = await stack.enter_async_context(open_state_store(settings, data_dir, world))
+        samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry))
+        yield Engine(settings, world, telemetry, samples, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs. `sign_in_link` is a secret for the first person, None where a password is set."""
+
+    engine: Engine
+    api: FastAPI
+    services: Services
+    tasks: Tasks
+    delivery: Delivery
+    sign_in_link: str | None
+
+    @property
+    def people(self) -> People:
+        return self.services.people
+
+    async def reload(self, settings: Settings) -> None:
+        """Take over what can change while running; say what cannot. Rules are read again from the store."""
+        old = {f"{section}.{key}": value for section, key, value, _ in walk(self.engine.settings)}
+        new = {f"{section}.{key}": value for section, key, value, _ in walk(settings)}
+        kept = [key for key in new if new[key] != old[key] and not key.startswith(RELOADABLE)]
+        if kept:
+            log.warning("some changed settings wait for the next start", settings=", ".join(kept))
+        configure_logs(settings.log.level, settings.log.form)
+        self.engine.samples.retention_ms = settings.retention.raw
+        await self.services.rules.reload()
+        log.info("settings reloaded")
+
+
+@asynccontextmanager
+async def open_server(
+    settings: Settings,
+    data_dir: Path,
+    world: World,
+    *,
+    url: str,
+    admin_password: str | None = None,
+    loops: bool = True,
+) -> AsyncIterator[Server]:
+    """Everything that answers and, with `loops`, everything that happens by itself."""
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(settings, data_dir, world))
+        clock, telemetry, samples, state = world.clock, engine.telemetry, engine.samples, engine.state
+        ProcessCollector(registry=telemetry.registry)
+        PlatformCollector(registry=telemetry.registry)
+        external_url = settings.server.external_url or url
+
+        hashing = world.offload("hashing", 1)
+        stack.callback(hashing.close)
+        gate = Gate(
+            state.access,
+            clock=clock,
+            secrets=world.secrets,
+            hashing=hashing,
+            telemetry=telemetry,
+            settings=settings.auth,
+        )
+        people = People(state.access, gate, clock=clock, secrets=world.secrets)
+        link = await people.first_start(admin_password) if loops else None
+
+        hub = Hub(clock, telemetry, samples)
+        receivers = world.open_receivers(world, settings, telemetry, external_url)
+        stack.push_async_callback(receivers.close)
+        delivery = Delivery(
+            state.outbox,
+            receivers,
+            clock,
+            chance=world.chance,
+            telemetry=telemetry,
+            settings=settings.delivery,
+        )
+        routes = DefaultRoute(tuple(Target(EMAIL, address) for address in settings.smtp.to))
+        dispatcher = Dispatcher(
+            state.book,
+            routes,
+            delivery,
+            hub,
+            clock=clock,
+            telemetry=telemetry,
+            settings=settings.alerts,
+        )
+        arrival = Arrival(state.alerts, samples, dispatcher, clock=clock, telemetry=telemetry, settings=settings.rules)
+        rules = RuleBook(state.rules, arrival, clock)
+        await rules.load()
+        if loops and await state.settings.get(DEFAULTS_INSTALLED) is None:
+            await rules.setup_default_alerts()
+            installed = AuditEntry(clock.now_ms(), SYSTEM, "defaults.install", "settings")
+            await state.settings.put(DEFAULTS_INSTALLED, installed.at_ms, installed)
+        appender = Appender(
+            samples, samples, samples, (arrival, hub), clock, telemetry, settings.ingest, lambda: samples.retention_ms
+        )
+
+        reading = world.offload("host", 1)
+        stack.callback(reading.close)
+        families, file_systems = world.open_machine(settings.host)
+        collector = HostCollector(
+            families,
+            file_systems,
+            appender,
+            host=settings.host.host or world.host,
+            interval_s=settings.host.interval.seconds,
+            offload=reading,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        housekeeping = Housekeeping(samples, state.access, clock, telemetry)
+
+        parsing = world.offload("parsing", 1)
+        stack.callback(parsing.close)
+        started_ms = clock.now_ms()
+        services = Services(
+            gate=gate,
+            people=people,
+            access=state.access,
+            appender=appender,
+            ingest=settings.ingest,
+            rules=rules,
+            arrival=arrival,
+            alerts=AlertBook(state.book, hub, clock),
+            outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
+            reader=samples,
+            hub=hub,
+            telemetry=telemetry,
+            clock=clock,
+            offload=parsing,
+            readiness=(ReadinessCheck("sample store", samples.check), ReadinessCheck("state store", state.check)),
+            about=lambda: AboutInfo(
+                version=__version__,
+                started_at_ms=started_ms,
+                smtp=settings.smtp.enabled,
+                host_interval_ms=settings.host.interval if settings.host.enabled else None,
+            ),
+        )
+        api = build_api(services, replace(settings.server, external_url=external_url))
+
+        tasks = await stack.enter_async_context(Tasks(clock, world.chance, telemetry))
+        if loops:
+            tasks.start("deliver", delivery.run)
+            tasks.start("dispatch", dispatcher.run)
+            tasks.start("arrival", arrival.run)
+            tasks.start("housekeeping", housekeeping.run)
+            if settings.host.enabled:
+                tasks.start("host", collector.run)
+        yield Server(engine, api, services, tasks, delivery, link)
+
+
+def sqlite_url(data_dir: Path) -> str:
+    return f"sqlite:///{data_dir.absolute()}/state.db"
+
+
+def make_data_dir(data_dir: Path) -> None:
+    """The directory, readable by its owner alone: it holds password hashes. Raises UserError."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot use {data_dir} as the data directory: {error.strerror}.") from error

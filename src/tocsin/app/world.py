@@ -1,0 +1,101 @@
+"""What a server stands on: time, chance, threads, stores, receivers and the machine. The simulation has its own."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tocsin.api.ports import SampleReader
+from tocsin.app.config import Settings
+from tocsin.ingest.host.filesystem import FileSystems
+from tocsin.ingest.host.machine import machine_families, machine_file_systems
+from tocsin.ingest.host.reading import Family
+from tocsin.ingest.ports import MetadataSink, SampleSink, SeriesIndex
+from tocsin.ingest.settings import HostSettings
+from tocsin.notify.ports import Receiver
+from tocsin.notify.registry import open_registry
+from tocsin.runtime.chance import SecretMaker, fresh_chance, new_secret
+from tocsin.runtime.clock import Clock, SystemClock
+from tocsin.runtime.offload import DaemonOffload, Offload, ThreadOffload
+from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.store import SampleStats, SampleStore
+
+
+class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, Protocol):
+    """A sample store as a whole."""
+
+    retention_ms: int
+
+    async def clean_up(self, at_ms: int) -> int: ...
+
+    async def check(self) -> None: ...
+
+    async def stats(self) -> SampleStats: ...
+
+
+OpenSamples = Callable[["World", Path, Settings, Telemetry], AbstractAsyncContextManager[Samples]]
+OpenReceivers = Callable[["World", Settings, Telemetry, str], Receiver]
+OpenMachine = Callable[[HostSettings], tuple[Sequence[Family], FileSystems | None]]
+
+MOUNT_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`offload` makes a pool of threads of that name and number; `host` is the machine's own name."""
+
+    clock: Clock
+    chance: random.Random
+    secrets: SecretMaker
+    offload: Callable[[str, int], Offload]
+    open_samples: OpenSamples
+    open_receivers: OpenReceivers
+    open_machine: OpenMachine
+    host: str
+
+
+@asynccontextmanager
+async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Samples]:
+    """The embedded engine, with threads of its own."""
+    write, read = world.offload("samples-write", 1), world.offload("samples-read", settings.store.readers)
+    try:
+        store = await SampleStore.open(
+            data_dir / "samples",
+            settings.store,
+            settings.retention,
+            clock=world.clock,
+            telemetry=telemetry,
+            write=write,
+            read=read,
+        )
+        async with store:
+            yield store
+    finally:
+        write.close()
+        read.close()
+
+
+def real_receivers(world: World, settings: Settings, telemetry: Telemetry, external_url: str) -> Receiver:
+    return open_registry(settings.smtp, world.clock, telemetry, external_url)
+
+
+def this_machine(settings: HostSettings) -> tuple[Sequence[Family], FileSystems | None]:
+    return machine_families(settings), machine_file_systems(settings, DaemonOffload("mounts", MOUNT_THREADS))
+
+
+def real_world() -> World:
+    return World(
+        clock=SystemClock(),
+        chance=fresh_chance(),
+        secrets=new_secret,
+        offload=ThreadOffload,
+        open_samples=clickhouse,
+        open_receivers=real_receivers,
+        open_machine=this_machine,
+        host=socket.gethostname(),
+    )

@@ -1,8 +1,0 @@
-"""Properties are checked without a clock: a busy machine must not fail them."""
-
-from __future__ import annotations
-
-from hypothesis import settings
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
