@@ -7,16 +7,34 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tocsin.model.alert import Alert, AlertEvent, AlertQuery, AlertState, Change, HistoryItem, HistoryQuery
+from tocsin.model.alert import Alert, AlertEvent, AlertQuery, AlertState, Change, HistoryItem, HistoryQuery, Reason
 from tocsin.model.audit import AuditEntry
 from tocsin.model.errors import ConflictError, NotFoundError, StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.outbox import Announcement, Letter, LetterState, Target
 from tocsin.model.page import Page, PageRequest
-from tocsin.model.rule import Rule
+from tocsin.model.rule import Condition, Rule, Severity
 from tocsin.model.series import SampleBatch
 
 OPEN = (AlertState.PENDING, AlertState.FIRING)
+
+FIRING = Alert(
+    id=1,
+    rule_id=1,
+    rule_name="High",
+    metric_name="load",
+    condition=Condition.ABOVE,
+    threshold=80.0,
+    severity=Severity.WARNING,
+    labels=Labels.metric("load", {"host": "a"}),
+    state=AlertState.FIRING,
+    value=90.0,
+    peak=90.0,
+    since_ms=0,
+    changed_at_ms=0,
+    reason=Reason.CONDITION_MET,
+)
+"""An alert to `replace` parts of."""
 
 
 @dataclass
