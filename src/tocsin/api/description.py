@@ -9,8 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from tocsin import __version__
 from tocsin.api import shapes
+from tocsin.version import __version__
 
 _REF = "#/components/schemas/{model}"
 _BESIDES: tuple[type[BaseModel], ...] = (shapes.Problem, shapes.Sample)

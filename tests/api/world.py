@@ -1,0 +1,146 @@
+"""The API over the real rooms, on the memory twin and a state store in memory, with a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from tests.support.state import AT_MS
+from tocsin.access.gate import Gate
+from tocsin.access.people import People
+from tocsin.access.settings import AuthSettings
+
+from tocsin.alerts.book import AlertBook
+from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
+from tocsin.api.server import build_api
+from tocsin.api.settings import ServerSettings
+from tocsin.api.stream import Hub
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.settings import IngestSettings
+from tocsin.model.alert import AlertEvent, AlertEventKind, AlertState, Change
+from tocsin.model.audit import Actor
+from tocsin.model.people import Role
+from tocsin.notify.desk import OutboxDesk
+from tocsin.notify.settings import DeliverySettings
+from tocsin.rules.arrival import Arrival
+from tocsin.rules.book import RuleBook
+from tocsin.runtime.clock import FixedClock
+from tocsin.runtime.offload import InlineOffload
+from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.memory import MemorySampleStore
+from tocsin.store.state.state import State, open_state
+
+TESTER = Actor("tester")
+PASSWORD = "correct horse battery"
+NO_SITE = Path("/nonexistent")
+
+KINDS = {AlertState.FIRING: AlertEventKind.FIRING, AlertState.RESOLVED: AlertEventKind.RESOLVED}
+
+
+@dataclass
+class Browsers:
+    """Fits rules' AlertSink: what the dispatcher tells the browsers, at once."""
+
+    hub: Hub
+
+    def alerts_changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            kind = KINDS.get(change.alert.state, AlertEventKind.CHANGED)
+            self.hub.publish(AlertEvent(kind, change.alert, change.alert.changed_at_ms))
+
+
+class Silent:
+    def ring(self) -> None:
+        pass
+
+
+@dataclass
+class Api:
+    app: FastAPI
+    services: Services
+    clock: FixedClock
+    samples: MemorySampleStore
+    state: State
+    hub: Hub
+    telemetry: Telemetry
+    tokens: dict[Role, str] = field(default_factory=dict)
+
+    def client(self, role: Role | None = None, **more: Any) -> httpx.AsyncClient:
+        """A program with that role's token; without one, a stranger."""
+        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
+        transport = httpx.ASGITransport(self.app, client=("192.0.2.9", 4_000))
+        return httpx.AsyncClient(transport=transport, base_url="http://tocsin.test", headers=headers, **more)
+
+    async def push(self, name: str, value: float, **tags: str) -> None:
+        async with self.client(Role.WRITER) as http:
+            answer = await http.post("/api/metrics", json={"name": name, "value": value, "tags": tags})
+            assert answer.status_code == 200, answer.text
+
+
+@asynccontextmanager
+async def open_api(
+    server: ServerSettings | None = None,
+    auth: AuthSettings | None = None,
+    readiness: Sequence[ReadinessCheck] = (),
+    site: Path = NO_SITE,
+    recheck_s: float = 30.0,
+) -> AsyncIterator[Api]:
+    clock, telemetry, inline = FixedClock(AT_MS), Telemetry(), InlineOffload()
+    secrets = map("secret-{:032d}".format, count())
+    samples = MemorySampleStore(clock=clock)
+    state = await open_state("sqlite://", write=inline, read=inline)
+    hub = Hub(clock, telemetry, samples, gather_s=0, recheck_s=recheck_s)
+    gate = Gate(
+        state.access,
+        clock=clock,
+        secrets=lambda: next(secrets),
+        hashing=inline,
+        telemetry=telemetry,
+        settings=auth or AuthSettings(),
+    )
+    people = People(state.access, gate, clock=clock, secrets=lambda: next(secrets))
+    arrival = Arrival(state.alerts, samples, Browsers(hub), clock=clock, telemetry=telemetry)
+    rules = RuleBook(state.rules, arrival, clock)
+    await rules.load()
+    ingest = IngestSettings()
+    services = Services(
+        gate=gate,
+        people=people,
+        access=state.access,
+        appender=Appender(
+            samples, samples, samples, (arrival, hub), clock, telemetry, ingest, lambda: samples.retention_ms
+        ),
+        ingest=ingest,
+        rules=rules,
+        arrival=arrival,
+        alerts=AlertBook(state.book, hub, clock),
+        outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
+        reader=samples,
+        hub=hub,
+        telemetry=telemetry,
+        clock=clock,
+        offload=inline,
+        readiness=(ReadinessCheck("The sample store", samples.check), *readiness),
+        about=lambda: AboutInfo("0.1.0", AT_MS - 60_000, smtp=False, host_interval_ms=5_000),
+    )
+    api = Api(build_api(services, server or ServerSettings(), site), services, clock, samples, state, hub, telemetry)
+    for role in Role:
+        _, api.tokens[role] = await people.create_token(f"{role} of the tests", role, None, TESTER)
+    try:
+        yield api
+    finally:
+        await state.close()
+
+
+async def eventually(check: Any) -> None:
+    """Give the loop turns until it is true."""
+    async with asyncio.timeout(10):
+        while not check():
+            await asyncio.sleep(0.001)
