@@ -26,7 +26,7 @@ def parse_address(text: str) -> Address:
 
 def _stray(text: str, display: str, spec: str) -> bool:
     """Whether something is left that is neither the name nor the address: a second one, a comment."""
-    if any(char.isspace() or char in '<>,;:()"\\' for char in spec):
+    if "=?" in text or any(char.isspace() or char in '<>,;:()"\\' for char in spec):
         return True
     bare = text.strip()
     return not bare.endswith(f"<{spec}>") if display else bare not in (spec, f"<{spec}>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -127,12 +128,11 @@ def render_letter(letter: Letter, at_ms: int, external_url: str = "") -> AlertMa
     )
 
 
-def compose(letter: Letter, mail: AlertMail, sender: Address, recipient: Address, at_ms: int) -> EmailMessage:
-    """The mail with its headers. Sent twice, a letter carries the same Message-ID; its alert's mails are one thread."""
+def compose(letter: Letter, mail: AlertMail, sender: Address, recipient: Address, at_ms: int) -> bytes:
+    """The mail as it travels: ASCII, CRLF. A letter that is sent twice has one Message-ID; an alert is one thread."""
     alert = letter.alert
     thread = f"<alert-{_digest(alert.id, alert.labels.series_id(), _triggered_ms(alert))}@{sender.domain}>"
     message = EmailMessage(policy=SMTP)
-    message["Subject"] = mail.subject
     message["From"] = sender if sender.display_name else Address("tocsin", addr_spec=sender.addr_spec)
     message["To"] = recipient
     message["Date"] = datetime.fromtimestamp(at_ms // 1_000, UTC)
@@ -150,7 +150,17 @@ def compose(letter: Letter, mail: AlertMail, sender: Address, recipient: Address
         message["X-Priority"] = "1"
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
-    return message
+    return b"Subject: %s\r\n%s" % (_subject_line(mail.subject), message.as_bytes())
+
+
+def _subject_line(subject: str) -> bytes:
+    """The subject as its header's value, in encoded words where it must be.
+
+    EmailMessage would decode a name that spells an encoded word, line breaks in it included, and loses
+    spaces where it folds words beyond ASCII. The older Header does neither.
+    """
+    charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
+    return Header(subject, charset, header_name="Subject").encode(linesep="\r\n").encode("ascii")
 
 
 def _render(

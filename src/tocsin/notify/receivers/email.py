@@ -82,7 +82,7 @@ class EmailReceiver:
             return Rejected(str(error))
         now_ms = self._clock.now_ms()
         mail = render_letter(letter, now_ms, self._external_url)
-        raw = compose(letter, mail, self._sender, recipient, now_ms).as_bytes()
+        raw = compose(letter, mail, self._sender, recipient, now_ms)
         try:
             async with self._places:
                 return Delivered(await self._deliver(recipient, raw))
