@@ -90,31 +90,24 @@ def a_resolved_letter(alert: Alert | None = None, after_ms: int = 2 * HOUR_MS + 
 
 
 class MemoryOutbox:
-    """The port in memory. `away` counts calls that fail next; `claims` keeps the arguments of each claim."""
+    """The port in memory. `away` and `away_marks` are how many of the next reads and marks fail."""
 
     def __init__(self, *letters: Letter) -> None:
         self.rows = {letter.id: letter for letter in letters}
         self.away = 0
         self.away_marks = 0
-        self.claims: list[tuple[int, tuple[str, ...]]] = []
         self.entries: list[AuditEntry] = []
         self._changed = asyncio.Condition()
 
     async def until(self, letter_id: int, *states: LetterState, attempts: int = 0) -> Letter:
         """The letter as soon as it is in one of these states after at least so many attempts."""
-        async with self._changed, asyncio.timeout(10):
+        async with self._changed:
             await self._changed.wait_for(
                 lambda: self.rows[letter_id].state in states and self.rows[letter_id].attempts >= attempts
             )
         return self.rows[letter_id]
 
-    async def until_claims(self, count: int) -> None:
-        async with self._changed, asyncio.timeout(10):
-            await self._changed.wait_for(lambda: len(self.claims) >= count)
-
     async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
-        self.claims.append((limit, tuple(busy)))
-        await self._note()
         self._fail_if_away()
         due = [letter for letter in self.rows.values() if _due_ms(letter) is not None and letter.state in _OPEN]
         due = [letter for letter in due if (_due_ms(letter) or 0) <= at_ms and letter.target.receiver not in busy]
@@ -167,9 +160,6 @@ class MemoryOutbox:
 
     async def _put(self, letter: Letter) -> None:
         self.rows[letter.id] = letter
-        await self._note()
-
-    async def _note(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 

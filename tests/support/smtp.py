@@ -31,6 +31,7 @@ Stage = Literal["connect", "auth", "mail", "rcpt", "data"]
 HOST = "127.0.0.1"
 DROP = "drop"  # a scripted answer: cut the connection instead of answering
 HANG = "hang"  # a scripted answer: never answer
+LOSE = "lose"  # a scripted answer to data: take the mail, and cut the connection instead of saying so
 THREAD_TIMEOUT_S = 10.0
 
 
@@ -56,7 +57,7 @@ class SmtpSink:
     """Listens from `with` to its end; `down()` and `up()` in between, always on the same port.
 
     `script(stage, *answers)` sets what the next commands of a stage are answered with: a reply such as
-    `450 try later`, DROP or HANG; after those it accepts again. `refused` holds a reply per recipient that
+    `450 try later`, DROP, HANG or LOSE; after those it accepts again. `refused` holds a reply per recipient that
     never ends. `credentials` makes it want a sign-in. `certificate_for` names the host of its certificate.
     """
 
@@ -206,7 +207,8 @@ class _Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         self._sink.commands.append("data")
-        if (answer := await self._scripted(server, "data")) is not None:
+        answer = await self._scripted(server, "data")
+        if answer not in (None, LOSE):
             return answer
         raw = envelope.original_content or b""
         login = cast("object", session.auth_data)
@@ -221,6 +223,8 @@ class _Handler:
         self._sink.messages.append(received)
         if self._sink.on_message is not None:
             self._sink.on_message(received)
+        if answer == LOSE:
+            await self._drop(server)
         return f"250 2.0.0 taken as {len(self._sink.messages)}"
 
     async def handle_exception(self, error: Exception) -> str:
@@ -236,10 +240,14 @@ class _Handler:
             return None
         answer = answers.popleft()
         if answer == DROP:
-            cast("_Conversation", server).cut()
-        if answer in (DROP, HANG):
-            await asyncio.Event().wait()  # until the lost connection cancels the conversation
+            await self._drop(server)
+        if answer == HANG:
+            await asyncio.Event().wait()  # until the client leaves
         return answer
+
+    async def _drop(self, server: SMTP) -> None:
+        cast("_Conversation", server).cut()
+        await asyncio.Event().wait()  # until the lost connection cancels the conversation
 
 
 class _Conversation(SMTP):

@@ -13,7 +13,7 @@ from tocsin.model.errors import StoreError
 from tocsin.model.outbox import Letter
 from tocsin.notify.plain import span_text
 from tocsin.notify.ports import Delivered, Outbox, Outcome, Receiver, Rejected, Retry
-from tocsin.notify.settings import DeliverySettings
+from tocsin.notify.settings import DeliverySettings, check_delivery
 from tocsin.runtime.backoff import Backoff
 from tocsin.runtime.clock import Clock, wait_until
 from tocsin.runtime.log import get_log
@@ -57,7 +57,8 @@ class Delivery:
     """Sends what is in the outbox. Holds at most `settings.at_once` letters, all of them being sent or recorded.
 
     No letter waits in here: only as many are claimed as can start at once, and none for a receiver that
-    has its share under way, so that one which hangs delays nobody else.
+    has its share under way, so that one which hangs delays nobody else. Raises UserError for settings that
+    cannot work.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Delivery:
         self._receivers = receivers
         self._clock = clock
         self._chance = chance
-        self._settings = settings
+        self._settings = check_delivery(settings)
         self._backoff = Backoff(first_s=settings.retry_first.seconds, max_s=settings.retry_max.seconds)
         self._store_backoff = store_backoff
         self._bell = asyncio.Event()
