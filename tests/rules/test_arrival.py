@@ -354,6 +354,23 @@ async def test_an_edited_metric_closes_the_old_and_watches_the_new(world: World)
     assert change.alert.labels.name == "memory"
 
 
+async def test_a_shorter_duration_is_kept_by_the_timer(world: World) -> None:
+    rule = await world.rule(replace(SLOW, duration_ms=250 * S))
+    await world.push((A, 90.0))
+    await world.arrival.set_rule(replace(rule, duration_ms=100 * S))
+    assert await world.wait(99) == []
+    assert told(await world.wait(1)) == [(PENDING, FIRING, Reason.HELD)]
+
+
+async def test_the_timer_fires_when_a_fresh_sample_follows_an_old_one(world: World) -> None:
+    await world.rule(replace(SLOW, duration_ms=600 * S))
+    await world.push((A, 90.0), age_s=290)
+    world.clock.advance(299 * S)
+    await world.restart()
+    await world.push((A, 90.0))
+    assert told(await world.wait(30)) == [(PENDING, FIRING, Reason.HELD)]
+
+
 async def test_disabling_resolves_and_enabling_watches_again(world: World) -> None:
     rule = await world.rule(AT_ONCE)
     slow = await world.rule(SLOW)
@@ -405,6 +422,7 @@ async def test_alerts_of_an_edit_that_cannot_be_saved_are_settled_later(world: W
 
 async def test_what_happened_to_rules_while_down_is_settled_at_the_start(world: World) -> None:
     gone = await world.rule(replace(AT_ONCE, name="gone"))
+    also = await world.rule(replace(AT_ONCE, name="also gone"))
     off = await world.rule(replace(AT_ONCE, name="off"))
     tighter = await world.rule(replace(AT_ONCE, name="tighter"))
     await world.rule(replace(AT_ONCE, name="same"))
@@ -412,11 +430,13 @@ async def test_what_happened_to_rules_while_down_is_settled_at_the_start(world: 
     world.sink.take()
     entry = AuditEntry(0, SYSTEM, "", "")
     await world.state.delete_rule(gone.id, entry)
+    await world.state.delete_rule(also.id, entry)
     await world.state.replace_rule(replace(off, enabled=False), entry)
     await world.state.replace_rule(replace(tighter, threshold=90.0), entry)
     await world.restart()
     assert {change.alert.rule_name: change.alert.reason for change in world.sink.take()} == {
         "gone": Reason.RULE_DELETED,
+        "also gone": Reason.RULE_DELETED,
         "off": Reason.RULE_DISABLED,
         "tighter": Reason.RULE_EDITED,
     }

@@ -191,27 +191,18 @@ def test_time_alone_makes_nothing_of_a_quiet_series() -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest_s", "heard_s", "at_s", "duration_s", "expected_s"),
+    ("heard_s", "at_s", "duration_s", "expected_s"),
     [
-        (0, 0, 0, 60, 60),  # held
-        (0, 0, 0, 300, 300),  # held, just fresh enough
-        (0, 0, 0, 301, 300),  # falls silent first
-        (0, 40, 40, 600, 340),  # the reading will be old when the duration is over
-        (0, 500, 500, 60, 800),  # the reading is old already
+        (0, 0, 60, 60),  # held
+        (0, 0, 300, 300),  # both at once
+        (0, 0, 301, 300),  # falls silent first
+        (40, 40, 600, 340),  # the same, heard of later
+        (500, 500, 60, 800),  # held already, but by an old reading
     ],
 )
-def test_when_a_pending_alert_is_looked_at(
-    newest_s: int, heard_s: int, at_s: int, duration_s: int, expected_s: int
-) -> None:
+def test_when_a_pending_alert_is_looked_at(heard_s: int, at_s: int, duration_s: int, expected_s: int) -> None:
     rule = replace(RULE, duration_ms=duration_s * S)
-    looked = look_at_ms(
-        rule,
-        pending(),
-        newest_ms=T + newest_s * S,
-        heard_ms=T + heard_s * S,
-        at_ms=T + at_s * S,
-        settings=SETTINGS,
-    )
+    looked = look_at_ms(rule, pending(), heard_ms=T + heard_s * S, at_ms=T + at_s * S, settings=SETTINGS)
     assert looked == T + expected_s * S
 
 

@@ -92,6 +92,8 @@ class Arrival:
             for rule in rules:
                 self._take(rule)
             await self._restore()
+            self._unsettled.update(self._open)
+            await self._settle(self._clock.now_ms())
 
     async def observe(self, batch: SampleBatch, at_ms: int) -> None:
         """Raises StoreError where a change could not be saved; the same batch may then be given again."""
@@ -351,15 +353,8 @@ class Arrival:
         rule = self._rules.get(key[0])
         if rule is None:
             return
-        known = self._watches.series[slot]
-        deadline_ms = look_at_ms(
-            rule,
-            alert,
-            newest_ms=int(known["newest"]),
-            heard_ms=int(known["heard"]),
-            at_ms=at_ms,
-            settings=self._settings,
-        )
+        heard_ms = int(self._watches.series["heard"][slot])
+        deadline_ms = look_at_ms(rule, alert, heard_ms=heard_ms, at_ms=at_ms, settings=self._settings)
         before = self._deadlines.next_ms()
         self._deadlines.arm(key, deadline_ms)
         if before is None or deadline_ms < before:
@@ -442,6 +437,8 @@ class Arrival:
             made = carry(self._rules.get(rule_id), current, newest_ms=newest_ms, at_ms=at_ms, settings=self._settings)
             if made.changes:
                 planned.append(_Planned((rule_id, series_id), slot, made))
+            else:
+                self._arm((rule_id, series_id), slot, alert, at_ms)
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
         return planned
@@ -451,6 +448,7 @@ class Arrival:
         if self._in_doubt:
             await self._restore()
             self._in_doubt = False
+            self._wake.set()
             self._sink.alerts_changed(())
 
     async def _restore(self) -> None:
@@ -459,7 +457,8 @@ class Arrival:
         self._watches.forget_all()
         self._open = {}
         for number, alert in enumerate(alerts):
-            rule_id = alert.rule_id if alert.rule_id is not None else 0
+            # The alerts of deleted rules are told apart until they are closed.
+            rule_id = alert.rule_id if alert.rule_id is not None else -alert.id
             key = rule_id, alert.labels.series_id()
             slot = self._slot(key[1])
             known = self._watches.series[slot]
@@ -468,10 +467,10 @@ class Arrival:
                 known["heard"] = at_ms
             self._open.setdefault(rule_id, {})[key[1]] = alert
             self._arm(key, slot, alert, at_ms)
-            self._unsettled.add(rule_id)
+            if rule_id not in self._rules:
+                self._unsettled.add(rule_id)
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
-        await self._settle(at_ms)
 
 
 def _with_saved(planned: Sequence[_Planned], saved: Sequence[Alert]) -> list[_Planned]:

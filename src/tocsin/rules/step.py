@@ -106,14 +106,17 @@ def close(alert: Alert, reason: Reason, at_ms: int) -> Step:
     return _move(alert, alert.state, AlertState.RESOLVED if firing else AlertState.INACTIVE, reason, at_ms)
 
 
-def look_at_ms(rule: Rule, alert: Alert, *, newest_ms: int, heard_ms: int, at_ms: int, settings: RulesSettings) -> int:
-    """When `step` has to look at this alert again if nothing more comes in."""
+def look_at_ms(rule: Rule, alert: Alert, *, heard_ms: int, at_ms: int, settings: RulesSettings) -> int:
+    """When `step` has to look at this alert again, if no later reading changes its state before.
+
+    An alert whose last reading is old is looked at when its duration is over all the same: a fresh one may
+    have come by then, without a step.
+    """
     if alert.state is AlertState.FIRING:
         return heard_ms + settings.no_data_resolve_after
     silent = heard_ms + settings.stale_after
     held = alert.since_ms + rule.duration_ms
-    fresh_until = newest_ms + settings.stale_after
-    return min(held, silent) if max(at_ms, held) <= fresh_until else silent
+    return min(held, silent) if held > at_ms else silent
 
 
 def is_fresh(time_ms: int, at_ms: int, settings: RulesSettings) -> bool:
