@@ -120,10 +120,10 @@ def test_a_mail_that_comes_late_says_how_late() -> None:
 
 def test_a_link_is_there_only_where_the_address_of_the_server_is_known() -> None:
     linked = render_letter(a_letter(), FIRED_MS, "https://tocsin.example.org/")
-    assert ("a", "https://tocsin.example.org/alerts/7") in [
+    assert ("a", "https://tocsin.example.org/#/alerts/7") in [
         (tag, attributes.get("href")) for tag, attributes in Seen(linked.html).tags
     ]
-    assert "https://tocsin.example.org/alerts/7" in linked.text
+    assert "https://tocsin.example.org/#/alerts/7" in linked.text
     bare = render_letter(a_letter(), FIRED_MS)
     assert "a" not in [tag for tag, _ in Seen(bare.html).tags]
 

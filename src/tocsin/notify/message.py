@@ -124,7 +124,7 @@ def render_letter(letter: Letter, at_ms: int, external_url: str = "") -> AlertMa
         notes=_notes(letter, at_ms),
         facts=facts,
         labels=alert.labels,
-        link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
+        link=f"{external_url.rstrip('/')}/#/alerts/{alert.id}" if external_url else "",
     )
 
 
