@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import pytest
 
-from tocsin.runtime.offload import InlineOffload, Offload, ThreadOffload
+from tocsin.runtime.offload import DaemonOffload, InlineOffload, Offload, ThreadOffload
 
 CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
 
 
-@pytest.fixture(params=["threads", "inline"])
+MAKERS: dict[str, Callable[[], Offload]] = {
+    "threads": lambda: ThreadOffload("test", 2),
+    "daemons": lambda: DaemonOffload("test", 2),
+    "inline": InlineOffload,
+}
+
+
+@pytest.fixture(params=list(MAKERS))
 def offload(request: pytest.FixtureRequest) -> Iterator[Offload]:
-    made: Offload = ThreadOffload("test", 2) if request.param == "threads" else InlineOffload()
+    made = MAKERS[request.param]()
     yield made
     made.close()
 
@@ -108,3 +115,28 @@ async def test_a_closed_offload_refuses_work() -> None:
 
 async def test_inline_work_runs_on_the_loops_own_thread() -> None:
     assert await InlineOffload().run(threading.get_ident) == threading.get_ident()
+
+
+async def test_a_daemon_that_hangs_holds_up_neither_its_cancelled_waiter_nor_the_end() -> None:
+    offload, let_go = DaemonOffload("mounts", 2), threading.Event()
+    hanging = asyncio.create_task(offload.run(let_go.wait, 30))
+    await asyncio.sleep(0)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    offload.close()
+    assert await offload.run(len, "") == 0
+    let_go.set()
+
+
+async def test_a_daemon_that_hangs_keeps_its_place_though_its_waiter_has_gone() -> None:
+    offload, let_go = DaemonOffload("mounts", 1), threading.Event()
+    hanging = asyncio.create_task(offload.run(let_go.wait, 30))
+    await asyncio.sleep(0)
+    hanging.cancel()
+    following = asyncio.create_task(offload.run(let_go.is_set))
+    await asyncio.gather(hanging, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert not following.done()
+    let_go.set()
+    assert await following

@@ -50,6 +50,7 @@ class DaemonOffload:
         await self._room.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
+        context = copy_context()
 
         def settle(result: T | None, error: BaseException | None) -> None:
             self._room.release()
@@ -63,13 +64,17 @@ class DaemonOffload:
         def call() -> None:
             result, error = None, None
             try:
-                result = work(*args, **kwargs)
+                result = context.run(_in_thread, lambda: work(*args, **kwargs))
             except BaseException as caught:  # it is handed to the waiter
                 error = caught
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
                 loop.call_soon_threadsafe(settle, result, error)
 
-        threading.Thread(target=call, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=call, name=self._name, daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self._room.release()
+            raise
         return await answer
 
     def close(self) -> None:
