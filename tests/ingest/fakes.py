@@ -8,7 +8,7 @@ from tocsin.ingest.appender import Appender
 from tocsin.ingest.ports import SampleObserver
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import DAY_MS
-from tocsin.model.errors import LimitError
+from tocsin.model.errors import ConflictError, LimitError
 from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock, FixedClock
@@ -16,8 +16,9 @@ from tocsin.runtime.telemetry import Telemetry
 
 
 class MemoryIndex:
-    def __init__(self, series_max: int = 1_000_000) -> None:
+    def __init__(self, series_max: int = 1_000_000, id_of: Callable[[Labels], int] | None = None) -> None:
         self.series_max = series_max
+        self.id_of = id_of
         self.ids: dict[Labels, int] = {}
         self.by_id: dict[int, Labels] = {}
 
@@ -26,7 +27,10 @@ class MemoryIndex:
         if series_id is None:
             if len(self.ids) >= self.series_max:
                 raise LimitError("There is no room for another series.")
-            series_id = self.ids[labels] = labels.series_id()
+            series_id = labels.series_id() if self.id_of is None else self.id_of(labels)
+            if series_id in self.by_id:
+                raise ConflictError("Another series has this id.")
+            self.ids[labels] = series_id
             self.by_id[series_id] = labels
         return series_id
 

@@ -83,6 +83,13 @@ async def test_a_series_without_room_is_refused_while_known_ones_keep_flowing() 
     assert [(one.index, one.kind) for one in done.rejected] == [(0, Refusal.SERIES_LIMIT), (2, Refusal.SERIES_LIMIT)]
 
 
+async def test_a_series_whose_id_is_taken_is_refused_by_itself() -> None:
+    sink = MemorySink(MemoryIndex(id_of=lambda labels: len(labels.name)))
+    done = await appender_into(sink).append(rows(("a", NOW, 1.0), ("b", NOW, 2.0), ("cc", NOW, 3.0)), "json")
+    assert [name for name, _, _ in sink.samples()] == ["a", "cc"]
+    assert [(one.index, one.kind) for one in done.rejected] == [(1, Refusal.ID_TAKEN)]
+
+
 async def test_rejections_of_parser_and_appender_come_in_the_senders_order() -> None:
     appender = appender_into(MemorySink(MemoryIndex()))
     done = await appender.append(rows(("a", 0, 1.0)), "json", (Rejection(1, "bad"),))

@@ -11,7 +11,7 @@ from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, Series
 from tocsin.ingest.rows import Appended, Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import format_ms
-from tocsin.model.errors import LimitError
+from tocsin.model.errors import ConflictError, LimitError
 from tocsin.model.series import IdArray, MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.telemetry import Telemetry
@@ -86,11 +86,11 @@ class Appender:
         ahead = f"The sample is more than {self._settings.future_max} in the future; check the sender's clock."
         rejected += [Rejection(int(at), ahead, Refusal.FUTURE) for at in rows.index[early]]
         keep = ~(old | early)
-        ids, no_room = self._intern(rows, np.unique(rows.which[keep]) if rejected else range(len(rows.series)))
-        if no_room:
-            full = keep & np.isin(rows.which, list(no_room))
+        ids, without = self._intern(rows, np.unique(rows.which[keep]) if rejected else range(len(rows.series)))
+        if without:
+            full = keep & np.isin(rows.which, list(without))
             rejected += [
-                Rejection(int(at), no_room[int(series)], Refusal.SERIES_LIMIT)
+                Rejection(int(at), *without[int(series)])
                 for at, series in zip(rows.index[full], rows.which[full], strict=True)
             ]
             keep &= ~full
@@ -98,16 +98,18 @@ class Appender:
             return SampleBatch(ids[rows.which[keep]], rows.times[keep], rows.values[keep]), rejected
         return SampleBatch(ids[rows.which], rows.times, rows.values), rejected
 
-    def _intern(self, rows: Rows, wanted: Iterable[int]) -> tuple[IdArray, dict[int, str]]:
+    def _intern(self, rows: Rows, wanted: Iterable[int]) -> tuple[IdArray, dict[int, tuple[str, Refusal]]]:
         """ids uint64[series] of the wanted series, and why those that are missing got none."""
         ids = np.zeros(len(rows.series), np.uint64)
-        no_room: dict[int, str] = {}
+        without: dict[int, tuple[str, Refusal]] = {}
         for at in wanted:
             try:
                 ids[at] = self._index.intern(rows.series[at])
             except LimitError as error:
-                no_room[int(at)] = str(error)
-        return ids, no_room
+                without[int(at)] = (str(error), Refusal.SERIES_LIMIT)
+            except ConflictError as error:
+                without[int(at)] = (str(error), Refusal.ID_TAKEN)
+        return ids, without
 
 
 def _past(oldest_ms: int, at_ms: int) -> str:

@@ -13,7 +13,10 @@ class SeriesIndex(Protocol):
     """Labels ↔ id, in memory. Ids are `Labels.series_id()`."""
 
     def intern(self, labels: Labels) -> int:
-        """The id of these labels, remembered from now on. Raises LimitError where there is no room."""
+        """The id of these labels, remembered from now on.
+
+        Raises LimitError where there is no room, ConflictError where another series has that id.
+        """
         ...
 
     def labels(self, series_id: int) -> Labels:
