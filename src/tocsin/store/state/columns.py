@@ -27,7 +27,7 @@ class UtcTime(sa.TypeDecorator[int]):
 
 
 class Reading(sa.TypeDecorator[float]):
-    """A float64, NaN being NULL: SQLite cannot hold a NaN."""
+    """A float64, NaN being NULL: SQLite cannot hold a NaN (nor the sign of a zero)."""
 
     impl = sa.Double
     cache_ok = True

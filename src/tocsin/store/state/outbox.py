@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,10 +40,10 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, at_ms: int, lease_ms: int, limit: int) -> tuple[Letter, ...]:
+    async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
         due = (
             sa.select(outbox.c.id)
-            .where(_first_in_line, outbox.c.due_at_ms <= at_ms)
+            .where(_first_in_line, outbox.c.due_at_ms <= at_ms, outbox.c.receiver.not_in(busy))
             .order_by(outbox.c.due_at_ms, outbox.c.id)
             .limit(limit)
             # PostgreSQL: what another worker is just claiming is not waited for. SQLite has one writer.
