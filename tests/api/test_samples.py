@@ -37,7 +37,7 @@ def test_a_wrong_selection_names_its_field(name: str | None, match: list[str], f
 
 
 def test_the_window_is_the_last_hour_unless_told() -> None:
-    assert window(None, None, NOW_MS) == (NOW_MS - HOUR_MS, NOW_MS)
+    assert window(None, None, NOW_MS) == (NOW_MS + 1 - HOUR_MS, NOW_MS + 1)
     assert window(None, "1000", NOW_MS) == (1_000_000 - HOUR_MS, 1_000_000)
     assert window("10", "20.5", NOW_MS) == (10_000, 20_500)
 

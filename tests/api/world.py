@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -115,7 +114,14 @@ async def open_api(
         people=people,
         access=state.access,
         appender=Appender(
-            samples, samples, samples, (arrival, hub), clock, telemetry, ingest, lambda: samples.retention_ms
+            samples,
+            samples,
+            samples,
+            (arrival, hub),
+            clock=clock,
+            telemetry=telemetry,
+            settings=ingest,
+            retention_ms=lambda: samples.retention_ms,
         ),
         ingest=ingest,
         rules=rules,
@@ -137,10 +143,3 @@ async def open_api(
         yield api
     finally:
         await state.close()
-
-
-async def eventually(check: Any) -> None:
-    """Give the loop turns until it is true."""
-    async with asyncio.timeout(10):
-        while not check():
-            await asyncio.sleep(0.001)

@@ -37,6 +37,7 @@ class ReadinessCheck:
 
     name: str
     check: Callable[[], Awaitable[object]]
+    timeout_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

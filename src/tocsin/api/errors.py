@@ -46,6 +46,7 @@ MEDIA_TYPE = "application/problem+json"
 UNEXPECTED = "Something went wrong inside tocsin. It has been logged; try again, and look at the server's log."
 
 _ROUTER_SAID = {
+    400: "The body cannot be read; send JSON in UTF-8.",
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
     413: "The body is larger than this address takes.",

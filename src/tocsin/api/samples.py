@@ -41,8 +41,8 @@ def _matcher(text: str) -> Matcher:
 
 
 def window(start: str | None, end: str | None, now_ms: int) -> tuple[int, int]:
-    """[start, end) in ms UTC: until now and for an hour unless told. Raises UserError."""
-    end_ms = parse_time(end, "end") if end is not None else now_ms
+    """[start, end) in ms UTC: for an hour and up to what arrives just now unless told. Raises UserError."""
+    end_ms = parse_time(end, "end") if end is not None else now_ms + 1
     start_ms = parse_time(start, "start") if start is not None else end_ms - HOUR_MS
     if start_ms >= end_ms:
         raise UserError("start must be before end.", field="start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -40,8 +41,7 @@ def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) 
     add_handlers(app)
     add_routes(app)
     app.router.routes.extend(site_routes(read_site(site)))
-    document = describe(app)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to give another document
+    app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # FastAPI's way to give another document
     return app
 
 

@@ -1,0 +1,144 @@
+"""Every route against every role. A route that is not in the table fails the walk."""
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+from tests.api.world import Api, open_api
+
+from tocsin.access.settings import AuthSettings
+from tocsin.api.deps import Require
+from tocsin.model.people import Role
+
+PUBLIC = {
+    ("GET", "/healthz"),
+    ("GET", "/-/healthy"),
+    ("GET", "/readyz"),
+    ("GET", "/-/ready"),
+    ("POST", "/api/session"),
+    ("POST", "/api/session/link"),
+}
+EVERYBODY = frozenset(Role)
+READERS = EVERYBODY - {Role.WRITER}
+OPERATORS = READERS - {Role.VIEWER}
+EDITORS = OPERATORS - {Role.OPERATOR}
+WRITERS = EDITORS | {Role.WRITER}
+ADMINS = frozenset({Role.ADMIN})
+
+ROUTES: dict[tuple[str, str], frozenset[Role]] = {
+    ("GET", "/api/session"): EVERYBODY,
+    ("PUT", "/api/session/password"): EVERYBODY,
+    ("DELETE", "/api/session"): EVERYBODY,
+    ("POST", "/api/metrics"): WRITERS,
+    ("GET", "/api/metrics"): READERS,
+    ("GET", "/api/metrics/series"): READERS,
+    ("GET", "/api/metrics/range"): READERS,
+    ("GET", "/api/trends/{name:path}"): READERS,
+    ("GET", "/api/rules"): READERS,
+    ("POST", "/api/rules"): EDITORS,
+    ("POST", "/api/rules/defaults"): EDITORS,
+    ("GET", "/api/rules/{rule_id}"): READERS,
+    ("PATCH", "/api/rules/{rule_id}"): EDITORS,
+    ("DELETE", "/api/rules/{rule_id}"): EDITORS,
+    ("GET", "/api/alerts"): READERS,
+    ("GET", "/api/alerts/{alert_id}"): READERS,
+    ("POST", "/api/alerts/{alert_id}/acknowledge"): OPERATORS,
+    ("GET", "/api/history"): READERS,
+    ("GET", "/api/outbox"): OPERATORS,
+    ("POST", "/api/outbox/{letter_id}/resend"): OPERATORS,
+    ("GET", "/api/users"): ADMINS,
+    ("POST", "/api/users"): ADMINS,
+    ("PATCH", "/api/users/{user_id}"): ADMINS,
+    ("GET", "/api/tokens"): ADMINS,
+    ("POST", "/api/tokens"): ADMINS,
+    ("DELETE", "/api/tokens/{token_id}"): ADMINS,
+    ("GET", "/api/audit"): ADMINS,
+    ("GET", "/metrics"): READERS,
+    ("GET", "/api/about"): READERS,
+    ("GET", "/api/openapi.json"): READERS,
+}
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+    concrete = path.replace("{name:path}", "cpu")
+    for part in ("rule_id", "alert_id", "letter_id", "user_id", "token_id"):
+        concrete = concrete.replace(f"{{{part}}}", "999")
+    return await client.request(method, concrete, json={} if method in ("POST", "PUT", "PATCH") else None)
+
+
+async def test_no_route_is_without_its_permission(api: Api) -> None:
+    found = set()
+    for context in iter_route_contexts(api.app.routes):
+        dependant = getattr(context.original_route, "dependant", None)
+        if dependant is None:
+            assert context.path == "/", "only the site is no route of FastAPI's"
+            continue
+        methods = (context.methods or {"WEBSOCKET"}) - {"HEAD"}
+        checked = any(isinstance(each.call, Require) for each in dependant.dependencies)
+        for method in methods:
+            found.add((method, context.path))
+            assert checked is ((method, context.path) not in PUBLIC), f"{method} {context.path}"
+    assert found == PUBLIC | ROUTES.keys() | {("WEBSOCKET", "/ws")}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=" ".join)
+async def test_a_stranger_is_asked_to_sign_in(stranger: httpx.AsyncClient, method: str, path: str) -> None:
+    answer = await ask(stranger, method, path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_each_role_may_do_what_it_may_and_no_more(api: Api, role: Role) -> None:
+    for (method, path), allowed in ROUTES.items():
+        async with api.client(role) as client:
+            answer = await ask(client, method, path)
+        if path.startswith("/api/session"):
+            assert answer.status_code != 401  # a token is somebody, though it has no password to change
+            continue
+        assert (answer.status_code == 403) is (role not in allowed), f"{role} {method} {path}: {answer.text}"
+
+
+async def test_an_anonymous_role_opens_what_that_role_may() -> None:
+    async with open_api(auth=AuthSettings(anonymous_role="viewer")) as api, api.client() as anybody:
+        assert (await anybody.get("/api/alerts")).status_code == 200
+        assert (await anybody.get("/api/session")).json()["kind"] == "anonymous"
+        assert (await ask(anybody, "POST", "/api/rules")).status_code == 403
+        # a token that is wrong is wrong, whatever strangers may
+        refused = await anybody.get("/api/alerts", headers={"Authorization": "Bearer nonsense"})
+        assert refused.status_code == 401
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense", ""])
+async def test_another_kind_of_authorization_is_refused_with_a_hint(stranger: httpx.AsyncClient, header: str) -> None:
+    answer = await stranger.get("/api/alerts", headers={"Authorization": header})
+    assert answer.status_code == 401
+    assert "Authorization: Bearer" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
+async def test_a_page_of_another_site_changes_nothing(method: str) -> None:
+    async with open_api(auth=AuthSettings(anonymous_role="editor")) as api, api.client() as browser:
+        for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            path = "/api/rules/1" if method in ("PATCH", "DELETE") else "/api/rules"
+            if method == "PUT":
+                path = "/api/session/password"
+            answer = await browser.request(method, path, headers=headers)
+            assert answer.status_code == 403
+            assert "another site" in answer.json()["detail"]
+        reading = await browser.get("/api/rules", headers={"Sec-Fetch-Site": "cross-site"})
+        assert reading.status_code == 200
+
+
+async def test_a_page_of_another_site_signs_nobody_in(stranger: httpx.AsyncClient) -> None:
+    body = {"username": "admin", "password": "x"}
+    for path in ("/api/session", "/api/session/link"):
+        answer = await stranger.post(path, json=body, headers={"Origin": "http://evil.example"})
+        assert answer.status_code == 403
+
+
+async def test_a_token_may_come_from_any_page(api: Api) -> None:
+    async with api.client(Role.WRITER) as agent:
+        headers = {"Origin": "http://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
+        answer = await agent.post("/api/metrics", json={"name": "a", "value": 1}, headers=headers)
+        assert answer.status_code == 200
