@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -44,6 +44,8 @@ DataDir = Annotated[
     Path, typer.Option("--data-dir", envvar="TOCSIN_DATA_DIR", help="Where everything is kept.", show_default=True)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+T = TypeVar("T")
 
 DEFAULT_DATA_DIR = Path("data")
 out = Console(highlight=False, soft_wrap=True)
@@ -219,7 +221,7 @@ def _all_pages(config: Path | None, data_dir: Path, path: str, params: dict[str,
     return _run(all_pages(config, data_dir, path, params or {}))
 
 
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 

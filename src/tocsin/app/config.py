@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -22,7 +22,7 @@ from tocsin.api.settings import ServerSettings
 from tocsin.ingest.settings import HostSettings, IngestSettings
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
-from tocsin.notify.settings import DeliverySettings, SmtpSettings
+from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_delivery, check_smtp
 from tocsin.rules.settings import RulesSettings
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
@@ -45,8 +45,10 @@ class StateSettings:
 class LogSettings:
     """What tocsin writes to standard error."""
 
-    level: str = field(default="info", metadata={"doc": "`debug`, `info`, `warning` or `error`"})
-    form: str = field(default="text", metadata={"doc": "`text` for people, `json` for machines"})
+    level: Literal["debug", "info", "warning", "error"] = field(
+        default="info", metadata={"doc": "`debug`, `info`, `warning` or `error`"}
+    )
+    form: Literal["text", "json"] = field(default="text", metadata={"doc": "`text` for people, `json` for machines"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ def load_settings(
     for (section, key), value in (flags or {}).items():
         if value is not None:
             settings = _apply(settings, {section: {key: value}}, "the command line")
-    return _read_secret_files(settings)
+    settings = _read_secret_files(settings)
+    check_smtp(settings.smtp)
+    check_delivery(settings.delivery)
+    return settings
 
 
 def key_of(name: str) -> str:
@@ -127,7 +132,7 @@ def _apply(settings: Settings, data: Mapping[str, Any], source: str) -> Settings
 
 
 def _apply_section(part: Any, section: str, values: Mapping[str, Any], source: str) -> Any:
-    assert is_dataclass(part)
+    assert is_dataclass(part) and not isinstance(part, type)
     names = {key_of(each.name): each.name for each in fields(part)}
     hints = get_type_hints(type(part))
     changes: dict[str, Any] = {}

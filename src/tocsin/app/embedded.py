@@ -210,10 +210,10 @@ async def _store(engine: Engine, name: str, value: float, tags: Mapping[str, str
         engine.samples,
         engine.samples,
         (),
-        engine.world.clock,
-        engine.telemetry,
-        engine.settings.ingest,
-        lambda: engine.samples.retention_ms,
+        clock=engine.world.clock,
+        telemetry=engine.telemetry,
+        settings=engine.settings.ingest,
+        retention_ms=lambda: engine.samples.retention_ms,
     )
     number = float(value)
     said = number if math.isfinite(number) else str(number)

@@ -24,6 +24,7 @@ log = get_log("app")
 
 BACKLOG = 2048
 SHUTDOWN_GRACE_S = 5
+RELOAD = "reload"
 
 
 def serve(config: Path | None, data_dir: Path, listen: str | None) -> None:
@@ -40,9 +41,7 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
     password = os.environ.get("TOCSIN_ADMIN_PASSWORD") or None
     async with open_server(settings, data_dir, real_world(), url=url, admin_password=password) as server:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(
-            signal.SIGHUP, lambda: server.tasks.start_once("reload", lambda: _reload(server, config))
-        )
+        loop.add_signal_handler(signal.SIGHUP, lambda: _start_reload(server, config))
         for stop in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again when it has stopped; by then it has done its work
             loop.add_signal_handler(stop, lambda: None)
@@ -61,6 +60,11 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
         )
         _greet(url, server.sign_in_link)
         await web.serve(sockets=[listener])
+
+
+def _start_reload(server: Server, config: Path | None) -> None:
+    if RELOAD not in server.tasks.names:
+        server.tasks.start(RELOAD, lambda: _reload(server, config))
 
 
 async def _reload(server: Server, config: Path | None) -> None:

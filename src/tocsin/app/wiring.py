@@ -41,7 +41,7 @@ log = get_log("app")
 
 STATE_READERS = 4
 DEFAULTS_INSTALLED = "default_alerts.installed"
-RELOADABLE = ("retention.", "log.", "smtp.to")
+RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Server:
     api: FastAPI
     services: Services
     tasks: Tasks
-    delivery: Delivery
+    dispatcher: Dispatcher
     sign_in_link: str | None
 
     @property
@@ -105,6 +105,7 @@ class Server:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
         configure_logs(settings.log.level, settings.log.form)
         self.engine.samples.retention_ms = settings.retention.raw
+        self.dispatcher.reload(route_of(settings), settings.alerts)
         await self.services.rules.reload()
         log.info("settings reloaded")
 
@@ -141,7 +142,7 @@ async def open_server(
         link = await people.first_start(admin_password) if loops else None
 
         hub = Hub(clock, telemetry, samples)
-        receivers = world.open_receivers(world, settings, telemetry, external_url)
+        receivers = world.open_receivers(world, settings, telemetry)
         stack.push_async_callback(receivers.close)
         delivery = Delivery(
             state.outbox,
@@ -151,10 +152,9 @@ async def open_server(
             telemetry=telemetry,
             settings=settings.delivery,
         )
-        routes = DefaultRoute(tuple(Target(EMAIL, address) for address in settings.smtp.to))
         dispatcher = Dispatcher(
             state.book,
-            routes,
+            route_of(settings),
             delivery,
             hub,
             clock=clock,
@@ -169,7 +169,14 @@ async def open_server(
             installed = AuditEntry(clock.now_ms(), SYSTEM, "defaults.install", "settings")
             await state.settings.put(DEFAULTS_INSTALLED, installed.at_ms, installed)
         appender = Appender(
-            samples, samples, samples, (arrival, hub), clock, telemetry, settings.ingest, lambda: samples.retention_ms
+            samples,
+            samples,
+            samples,
+            (arrival, hub),
+            clock=clock,
+            telemetry=telemetry,
+            settings=settings.ingest,
+            retention_ms=lambda: samples.retention_ms,
         )
 
         reading = world.offload("host", 1)
@@ -223,7 +230,12 @@ async def open_server(
             tasks.start("housekeeping", housekeeping.run)
             if settings.host.enabled:
                 tasks.start("host", collector.run)
-        yield Server(engine, api, services, tasks, delivery, link)
+        yield Server(engine, api, services, tasks, dispatcher, link)
+
+
+def route_of(settings: Settings) -> DefaultRoute:
+    """Everybody in `smtp.to`, where there is a mail server at all."""
+    return DefaultRoute(tuple(Target(EMAIL, address) for address in settings.smtp.to) if settings.smtp.enabled else ())
 
 
 def sqlite_url(data_dir: Path) -> str:

@@ -39,7 +39,7 @@ class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, Protocol):
 
 
 OpenSamples = Callable[["World", Path, Settings, Telemetry], AbstractAsyncContextManager[Samples]]
-OpenReceivers = Callable[["World", Settings, Telemetry, str], Receiver]
+OpenReceivers = Callable[["World", Settings, Telemetry], Receiver]
 OpenMachine = Callable[[HostSettings], tuple[Sequence[Family], FileSystems | None]]
 
 MOUNT_THREADS = 8
@@ -80,8 +80,8 @@ async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry
         read.close()
 
 
-def real_receivers(world: World, settings: Settings, telemetry: Telemetry, external_url: str) -> Receiver:
-    return open_registry(settings.smtp, world.clock, telemetry, external_url)
+def real_receivers(world: World, settings: Settings, telemetry: Telemetry) -> Receiver:
+    return open_registry(settings.smtp, world.clock, telemetry, settings.server.external_url)
 
 
 def this_machine(settings: HostSettings) -> tuple[Sequence[Family], FileSystems | None]:

@@ -1,0 +1,141 @@
+"""The Python API, on the real engine: one data directory for the whole module, because a path opens once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import tocsin
+from tocsin import SYSTEM_HEALTH_ALERTS, AlertConfigManager, AlertNotifier, MetricAnalyzer, MetricStorage
+from tocsin.app.embedded import close
+from tocsin.model.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("python-api")
+    close()
+
+
+@pytest.fixture
+def storage(folder: Path) -> MetricStorage:
+    return MetricStorage(data_dir=folder)
+
+
+def test_a_stored_metric_comes_back_with_its_utc_time(storage: MetricStorage) -> None:
+    before = datetime.now(UTC)
+    stored = storage.store_metric("api.stored", 12, {"queue": "mail"})
+    assert (stored.name, stored.value, stored.tags) == ("api.stored", 12.0, {"queue": "mail"})
+    assert stored.timestamp.tzinfo is UTC
+    assert abs((stored.timestamp - before).total_seconds()) < 60
+
+
+def test_a_metric_that_cannot_be_stored_is_logged_and_raises(
+    storage: MetricStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), pytest.raises(UserError):
+        storage.store_metric("", 1)
+    assert "a metric was not stored" in caplog.text
+
+
+def test_many_threads_store_side_by_side(storage: MetricStorage) -> None:
+    def store(number: int) -> None:
+        for _ in range(5):
+            storage.store_metric("api.threads", number, {"thread": str(number)})
+
+    threads = [threading.Thread(target=store, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert MetricAnalyzer(storage).calculate_trend("api.threads")["series"] == 8
+
+
+def test_a_metric_without_samples_has_no_trend(storage: MetricStorage) -> None:
+    found = MetricAnalyzer(storage).calculate_trend("api.none")
+    assert found["trend"] == "no_data"
+    assert (found["avg"], found["min"], found["max"]) == (0, 0, 0)
+
+
+def test_a_trend_knows_average_and_extremes(storage: MetricStorage) -> None:
+    for value in (1.0, 2.0, 6.0):
+        storage.store_metric("api.trend", value, {"n": str(value)})
+    found = MetricAnalyzer(storage).calculate_trend("api.trend", hours=1)
+    assert (found["avg"], found["min"], found["max"]) == (3.0, 1.0, 6.0)
+    assert found["trend"] in ("up", "down", "flat")
+
+
+def test_what_is_past_the_retention_is_not_returned_and_then_removed(storage: MetricStorage, folder: Path) -> None:
+    storage.store_metric("api.retention", 1)
+    short = MetricStorage(retention_days=1e-9, cleanup_threshold=1, data_dir=folder)
+    try:
+        assert MetricAnalyzer(short).calculate_trend("api.retention")["trend"] == "no_data"
+    finally:
+        MetricStorage(data_dir=folder)  # the retention is the engine's: give the others their week back
+
+
+@pytest.mark.parametrize("arguments", [{"retention_days": 0}, {"cleanup_threshold": 0}])
+def test_settings_that_make_no_sense_are_refused(folder: Path, arguments: dict[str, int]) -> None:
+    with pytest.raises(UserError):
+        MetricStorage(data_dir=folder, **arguments)
+
+
+def test_the_default_alerts_are_set_up_once(folder: Path) -> None:
+    manager = AlertConfigManager(data_dir=folder)
+    assert manager.setup_default_alerts() == [alert["name"] for alert in SYSTEM_HEALTH_ALERTS.values()]
+    assert manager.setup_default_alerts() == []
+
+
+def test_severities_say_their_colour_and_interval() -> None:
+    assert {name: (level["color"], level["interval"]) for name, level in AlertNotifier.SEVERITY_LEVELS.items()} == {
+        "critical": ("#FF0000", 300),
+        "warning": ("#FFA500", 1800),
+        "info": ("#0000FF", 3600),
+    }
+
+
+@dataclass
+class OldAlert:
+    """A row of the older schema."""
+
+    name: str = "High CPU Usage"
+    metric_name: str = "system.cpu.usage"
+    condition: str = ">"
+    threshold: float = 80.0
+    severity: str = "warning"
+
+
+AT = datetime(2026, 11, 23, 12, 30, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("alert", "condition"),
+    [
+        (OldAlert(), {"value": 91.239, "triggered_at": AT}),
+        (OldAlert(), SimpleNamespace(current_value=91.239, triggered_at=AT.replace(tzinfo=None))),
+        ({**OldAlert().__dict__, "value": 91.239, "triggered_at": AT.timestamp()}, None),
+        (SimpleNamespace(value=91.239, triggered_at=AT), OldAlert()),
+    ],
+)
+def test_an_alert_email_names_what_the_contract_names(alert: object, condition: object) -> None:
+    subject, html = AlertNotifier.format_alert_email(alert, condition)
+    assert subject == "[WARNING] System Alert: High CPU Usage"
+    for text in ("High CPU Usage", "system.cpu.usage", "91.24", "80", "2026-11-23 12:30:05", "#FFA500", "4px"):
+        assert text in html
+
+
+def test_an_email_without_a_value_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="value"):
+        AlertNotifier.format_alert_email(OldAlert(), {"triggered_at": AT})
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError):
+        _ = tocsin.nothing
