@@ -20,7 +20,7 @@ from typing import Any
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
 from tocsin.store.samples.engine import IDS, refusal
-from tocsin.store.samples.native import Columns, Shape, decode, encode
+from tocsin.store.samples.native import Columns, Shape, decode, encode, height
 from tocsin.store.settings import StoreSettings
 
 DATABASE = "tocsin"
@@ -88,7 +88,7 @@ class EmbeddedConnection:
         self._query(sql, "Null", "write")
 
     def insert(self, table: str, shape: Shape, columns: Columns) -> None:
-        rows = len(columns[next(iter(shape.types))])
+        rows = height(shape, columns)
         self._spool.fill(encode(shape, columns))
         result = self._query(
             f"insert into {table} ({shape.names}) select {shape.names} "  # noqa: S608 - names from the schema
@@ -138,13 +138,13 @@ class EmbeddedEngine:
             raise UserError(f"{self._path} holds a question mark, which the sample store cannot open. Rename it.")
         self._settings = settings
         self._lock = PathLock(self._path)
-        self._config = self._path.with_name(self._path.name + ".config.xml")
-        self._config.write_text(_server_config(settings))
+        self._config = Spool()  # its path needs no escaping in the connection string
+        self._config.fill(_server_config(settings).encode())
 
     def connect(self, *, reading: bool) -> EmbeddedConnection:
         import chdb  # noqa: PLC0415 - 200 MB and 0.2 s, paid only by a process that opens a store
 
-        target = f"{self._path}?config-file={self._config}"
+        target = f"{self._path}?config-file={self._config.path}"
         try:
             return EmbeddedConnection(chdb, target, _session(self._settings, reading=reading))
         except RuntimeError as error:
@@ -153,6 +153,7 @@ class EmbeddedEngine:
             raise refusal(error, "open") from error
 
     def close(self) -> None:
+        self._config.close()
         self._lock.release()
 
 

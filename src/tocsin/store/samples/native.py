@@ -37,8 +37,8 @@ class Shape:
 
 
 def encode(shape: Shape, columns: Columns) -> bytes:
-    """One block with all the rows."""
-    rows = len(columns[next(iter(shape.types))])
+    """One block with all the rows. Raises ValueError where the columns are not of one length."""
+    rows = height(shape, columns)
     out = [_count(len(shape.types)), _count(rows)]
     for name, kind in shape.types.items():
         values = columns[name]
@@ -48,6 +48,13 @@ def encode(shape: Shape, columns: Columns) -> bytes:
         else:
             out.append(np.ascontiguousarray(values, _NUMBERS[kind]).tobytes())
     return b"".join(out)
+
+
+def height(shape: Shape, columns: Columns) -> int:
+    lengths = {len(columns[name]) for name in shape.types}
+    if len(lengths) != 1:
+        raise ValueError(f"the columns of {shape} have different lengths: {sorted(lengths)}")
+    return lengths.pop()
 
 
 def decode(shape: Shape, data: bytes | memoryview) -> Columns:

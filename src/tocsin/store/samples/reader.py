@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
 
+from tocsin.model.errors import StoreError
 from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
-from tocsin.store.samples.engine import IDS, Connection, Engine
+from tocsin.store.samples.engine import IDS, Connection
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.schema import SAMPLES
 
@@ -22,26 +23,32 @@ _STEPS = Shape({"id": "UInt64", "k": "Int64", "low": "Float64", "mean": "Float64
 
 
 class Pool:
-    """Connections for reading. Give `use` no more threads than there are connections."""
+    """Connections for reading, each used by one thread at a time."""
 
-    def __init__(self, engine: Engine, size: int) -> None:
-        self._free: SimpleQueue[Connection] = SimpleQueue()
-        self._all: list[Connection] = []
-        for _ in range(size):
-            self._all.append(engine.connect(reading=True))
-            self._free.put(self._all[-1])
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self._size = len(connections)
+        self._free: SimpleQueue[Connection | None] = SimpleQueue()
+        for connection in connections:
+            self._free.put(connection)
 
     def use(self, work: Callable[[Connection], T]) -> T:
-        """Blocks the thread until a connection is free and the work is done."""
+        """Blocks the thread until a connection is free and the work is done. Raises StoreError once closed."""
         connection = self._free.get()
+        if connection is None:
+            self._free.put(None)
+            raise StoreError("The sample store is closed.")
         try:
             return work(connection)
         finally:
             self._free.put(connection)
 
     def close(self) -> None:
-        for connection in self._all:
-            connection.close()
+        """Waits for the reads that are under way, then lets all later ones fail."""
+        for _ in range(self._size):
+            connection = self._free.get()
+            if connection is not None:
+                connection.close()
+        self._free.put(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -37,19 +38,14 @@ _SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """What an open store holds of its engine, and what it read from it at the start."""
 
-    engine: Engine
     writing: Connection
     pool: reader.Pool
     index: LabelIndex
     metrics: dict[str, MetricInfo]
-
-    def close(self) -> None:
-        self.pool.close()
-        self.writing.close()
-        self.engine.close()
+    close: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ class SampleStore:
 
     def __init__(
         self,
-        parts: _Parts,
+        parts: Parts,
         settings: StoreSettings,
         kept: RetentionSettings,
         *,
@@ -116,12 +112,7 @@ class SampleStore:
         Raises UserError where the path is in use or was written by a newer tocsin, StoreError where the
         engine cannot open it.
         """
-        engine = EmbeddedEngine(path, settings)
-        try:
-            parts = await write.run(_open_parts, engine, settings)
-        except BaseException:
-            engine.close()
-            raise
+        parts = await write.run(open_parts, path, settings)
         store = cls(parts, settings, kept, clock=clock, telemetry=telemetry, write=write, read=read)
         log.info("sample store opened", path=str(path), series=len(store._index))
         return store
@@ -131,7 +122,7 @@ class SampleStore:
         try:
             await self._commit.close()
         finally:
-            await self._write.run(self._parts.close)
+            await self._write.run(self._parts.close)  # a second time it is empty
 
     async def __aenter__(self) -> Self:
         return self
@@ -256,16 +247,27 @@ class SampleStore:
         self._parts.writing.insert("metrics", METRICS, rows)
 
 
-def _open_parts(engine: Engine, settings: StoreSettings) -> _Parts:
-    writing = engine.connect(reading=False)
-    try:
+def open_parts(path: Path, settings: StoreSettings) -> Parts:
+    with ExitStack() as stack:
+        engine: Engine = EmbeddedEngine(path, settings)
+        stack.callback(engine.close)
+        writing = engine.connect(reading=False)
+        stack.callback(writing.close)
         migrate(writing, fsync=settings.fsync)
         index = LabelIndex(settings.series_max)
         index.load(_stored_series(writing))
-        return _Parts(engine, writing, reader.Pool(engine, settings.readers), index, _stored_metrics(writing))
-    except BaseException:
-        writing.close()
-        raise
+        metrics = _stored_metrics(writing)
+        pool = reader.Pool(_connections(engine, settings.readers, stack))
+        stack.callback(pool.close)
+        return Parts(writing, pool, index, metrics, stack.pop_all().close)
+
+
+def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
+    made: list[Connection] = []
+    for _ in range(count):
+        made.append(engine.connect(reading=True))
+        stack.callback(made[-1].close)
+    return made
 
 
 def _stored_series(connection: Connection) -> Iterator[tuple[int, Labels]]:
