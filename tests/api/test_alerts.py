@@ -46,11 +46,15 @@ async def test_an_alert_is_acknowledged_once_with_a_comment(api: Api, admin: htt
     path = f"/api/alerts/{alert['id']}/acknowledge"
     async with api.client(Role.OPERATOR) as operator:
         done = (await operator.post(path, json={"comment": "on it"})).json()
-    assert (done["acknowledged"], done["acknowledged_by"], done["comment"]) == (True, "operator of the tests", "on it")
+    assert (done["acknowledged"], done["acknowledged_by"], done["comment"]) == (
+        True,
+        "operator of the tests (token)",
+        "on it",
+    )
     again = await admin.post(path)
     assert again.status_code == 409
     (entry,) = [row for row in (await admin.get("/api/audit")).json()["items"] if row["action"] == "alert.acknowledge"]
-    assert (entry["actor"], entry["address"]) == ("operator of the tests", "192.0.2.9")
+    assert (entry["actor"], entry["address"]) == ("operator of the tests (token)", "192.0.2.9")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

@@ -75,9 +75,9 @@ async def test_series_are_listed_in_pages(api: Api, admin: httpx.AsyncClient) ->
     for host in "dbca":
         await api.push("cpu", ord(host), host=host)
     found: list[Any] = []
-    cursor = None
+    cursor: str | None = None
     while True:
-        params = {"match": 'host!="d"', "limit": 2} | ({"cursor": cursor} if cursor else {})
+        params = {"match": 'host!="d"', "limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = (await admin.get("/api/metrics/series", params=params)).json()
         found += [(each["labels"]["host"], each["value"]) for each in page["items"]]
         cursor = page["next"]
@@ -96,7 +96,7 @@ async def test_a_series_that_fell_silent_has_no_newest_value(api: Api, admin: ht
 async def test_a_range_is_cut_into_steps(admin: httpx.AsyncClient) -> None:
     samples = [{"name": "cpu", "value": value, "timestamp": AT_S - 60 + 5 * value} for value in range(6)]
     await admin.post("/api/metrics", json=samples)
-    params = {"name": "cpu", "start": AT_S - 60, "end": AT_S, "step": "15s"}
+    params: dict[str, str | int] = {"name": "cpu", "start": AT_S - 60, "end": AT_S, "step": "15s"}
     answer = await admin.get("/api/metrics/range", params=params)
     assert answer.status_code == 200
     assert answer.json() == {

@@ -104,7 +104,8 @@ async def test_a_deleted_rule_is_gone(admin: httpx.AsyncClient) -> None:
 
 async def test_rules_come_in_pages(admin: httpx.AsyncClient) -> None:
     ids = [(await add(admin, name=f"rule {number}"))["id"] for number in range(5)]
-    seen, cursor = [], ""
+    seen: list[int] = []
+    cursor: str | None = ""
     for size in (2, 2, 1):
         page = (await admin.get("/api/rules", params={"limit": 2, "cursor": cursor})).json()
         assert len(page["items"]) == size

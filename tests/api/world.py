@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from tests.support.state import AT_MS
+
 from tocsin.access.gate import Gate
 from tocsin.access.people import People
 from tocsin.access.settings import AuthSettings
-
 from tocsin.alerts.book import AlertBook
 from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
 from tocsin.api.server import build_api
@@ -103,6 +104,7 @@ async def open_api(
         hashing=inline,
         telemetry=telemetry,
         settings=auth or AuthSettings(),
+        hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
     )
     people = People(state.access, gate, clock=clock, secrets=lambda: next(secrets))
     arrival = Arrival(state.alerts, samples, Browsers(hub), clock=clock, telemetry=telemetry)

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from tocsin.access.gate import Gate, Permission, Principal
+from tocsin.access.gate import Gate
+from tocsin.access.keys import Principal
 from tocsin.access.people import People
+from tocsin.access.policy import Permission
 from tocsin.access.ports import AccessStore
 from tocsin.alerts.book import AlertBook
 from tocsin.api.origin import SAFE_METHODS, Origins
@@ -90,7 +92,7 @@ class Caller:
 
     @property
     def actor(self) -> Actor:
-        return Actor(self.principal.name, self.address)
+        return self.principal.actor(self.address)
 
     def may(self, permission: Permission) -> bool:
         return permission in self.principal.permissions

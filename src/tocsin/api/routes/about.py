@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import ReadinessCheck, Wired, require
 from tocsin.api.errors import problem

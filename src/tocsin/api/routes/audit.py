@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.paging import AskedPage

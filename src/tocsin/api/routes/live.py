@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api.deps import Caller, Require, Services, Wired, identify
 from tocsin.api.samples import MATCHERS_MAX
 from tocsin.api.stream import SIGNED_OUT, Connection, Ending, Hub

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.bodies import read_body
 from tocsin.api.deps import Wired, body_max, require
@@ -49,7 +49,7 @@ _PUSH_BODY = {
 
 @router.post(
     "/api/metrics",
-    dependencies=[require(Permission.SAMPLES_WRITE)],
+    dependencies=[require(Permission.METRICS_WRITE)],
     response_model=shapes.Stored,
     openapi_extra=_PUSH_BODY,
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.paging import AskedPage
@@ -14,7 +14,7 @@ from tocsin.model.outbox import LetterState
 
 router = APIRouter(tags=["outbox"])
 
-Operator = Annotated[Caller, require(Permission.OUTBOX_WRITE)]
+Operator = Annotated[Caller, require(Permission.OUTBOX_RESEND)]
 States = Annotated[list[LetterState] | None, Query(description="may be repeated; all unless told")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from tocsin.access.gate import Permission
+from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.paging import AskedPage, page_of
@@ -16,25 +16,25 @@ from tocsin.model.errors import UserError
 router = APIRouter(tags=["people"])
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
-UserAdmin = Annotated[Caller, require(Permission.USERS_WRITE)]
-TokenAdmin = Annotated[Caller, require(Permission.TOKENS_WRITE)]
+Reader = require(Permission.PEOPLE_MANAGE)
+Admin = Annotated[Caller, require(Permission.PEOPLE_MANAGE)]
 
 
-@router.get("/api/users")
-async def list_users(wired: Wired, asked: AskedPage, _: UserAdmin) -> shapes.UserList:
+@router.get("/api/users", dependencies=[Reader])
+async def list_users(wired: Wired, asked: AskedPage) -> shapes.UserList:
     """Everybody who can sign in."""
     page = page_of(await wired.people.users(), lambda user: user.id, asked)
     return shapes.UserList(items=[shapes.User.of(user) for user in page.items], next=page.next)
 
 
 @router.post("/api/users", status_code=201)
-async def create_user(body: shapes.NewUser, wired: Wired, caller: UserAdmin) -> shapes.User:
+async def create_user(body: shapes.NewUser, wired: Wired, caller: Admin) -> shapes.User:
     """A new user."""
     return shapes.User.of(await wired.people.add_user(body.name, body.password, body.role, caller.actor))
 
 
 @router.patch("/api/users/{user_id}")
-async def change_user(user_id: Id, body: shapes.UserChange, wired: Wired, caller: UserAdmin) -> shapes.User:
+async def change_user(user_id: Id, body: shapes.UserChange, wired: Wired, caller: Admin) -> shapes.User:
     """Change a user's role or password, or shut them out. Their sessions end."""
     user = await wired.people.change_user(
         user_id, caller.actor, role=body.role, password=body.password, enabled=body.enabled
@@ -42,15 +42,15 @@ async def change_user(user_id: Id, body: shapes.UserChange, wired: Wired, caller
     return shapes.User.of(user)
 
 
-@router.get("/api/tokens")
-async def list_tokens(wired: Wired, asked: AskedPage, _: TokenAdmin) -> shapes.TokenList:
+@router.get("/api/tokens", dependencies=[Reader])
+async def list_tokens(wired: Wired, asked: AskedPage) -> shapes.TokenList:
     """All tokens, without their secrets."""
     page = page_of(await wired.people.tokens(), lambda token: token.id, asked)
     return shapes.TokenList(items=[shapes.Token.of(token) for token in page.items], next=page.next)
 
 
 @router.post("/api/tokens", status_code=201)
-async def create_token(body: shapes.NewToken, wired: Wired, caller: TokenAdmin) -> shapes.MadeToken:
+async def create_token(body: shapes.NewToken, wired: Wired, caller: Admin) -> shapes.MadeToken:
     """A new token; its text is shown this once."""
     expires_in = None if body.expires_in is None else _expires_in(body.expires_in)
     token, text = await wired.people.create_token(body.name, body.role, expires_in, caller.actor)
@@ -58,7 +58,7 @@ async def create_token(body: shapes.NewToken, wired: Wired, caller: TokenAdmin) 
 
 
 @router.delete("/api/tokens/{token_id}", status_code=204)
-async def delete_token(token_id: Id, wired: Wired, caller: TokenAdmin) -> None:
+async def delete_token(token_id: Id, wired: Wired, caller: Admin) -> None:
     """Revoke a token; what uses it is refused from now on."""
     await wired.people.delete_token(token_id, caller.actor)
 

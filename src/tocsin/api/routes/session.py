@@ -26,7 +26,7 @@ OwnPage = Depends(_own_page)
 async def sign_in(body: shapes.SignIn, request: Request, response: Response, wired: Wired) -> shapes.SignedIn:
     """Sign in with a password; the answer sets the cookie."""
     address = wiring_of(request).origins.address(request)
-    return _signed(request, response, await wired.people.sign_in(body.username, body.password, address))
+    return _signed(request, response, await wired.gate.sign_in(body.username, body.password, address))
 
 
 @router.post("/api/session/link", dependencies=[OwnPage])
@@ -35,7 +35,7 @@ async def sign_in_by_link(
 ) -> shapes.SignedIn:
     """Sign in with a one-time link; set a password afterwards."""
     address = wiring_of(request).origins.address(request)
-    return _signed(request, response, await wired.people.redeem_link(body.link, address))
+    return _signed(request, response, await wired.gate.redeem_link(body.link, address))
 
 
 @router.get("/api/session")
@@ -52,19 +52,27 @@ async def read_session(caller: AnyCaller) -> shapes.Session:
 
 
 @router.put("/api/session/password", status_code=204)
-async def set_password(body: shapes.NewPassword, caller: AnyCaller, wired: Wired) -> None:
-    """Set or change the own password."""
-    await wired.people.set_own_password(caller.principal, body.password, body.current, caller.actor)
+async def set_password(
+    body: shapes.NewPassword, request: Request, response: Response, caller: AnyCaller, wired: Wired
+) -> None:
+    """Set or change the own password. All sessions end; the answer's cookie begins a new one."""
+    signed = await wired.people.set_own_password(caller.principal, body.password, body.current, caller.actor)
+    _set_cookie(request, response, signed)
 
 
 @router.delete("/api/session", status_code=204)
 async def sign_out(request: Request, response: Response, wired: Wired, caller: AnyCaller) -> None:
     """Sign out."""
-    await wired.people.sign_out(request.cookies.get(COOKIE, ""), caller.actor)
-    response.delete_cookie(COOKIE)
+    await wired.gate.sign_out(request.cookies.get(COOKIE, ""), caller.actor)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 
 def _signed(request: Request, response: Response, signed: SignedIn) -> shapes.SignedIn:
+    _set_cookie(request, response, signed)
+    return shapes.SignedIn(name=signed.user.name, role=signed.user.role)
+
+
+def _set_cookie(request: Request, response: Response, signed: SignedIn) -> None:
     """The cookie is out of reach of scripts and of every other site; it ends when the session does."""
     response.set_cookie(
         COOKIE,
@@ -74,4 +82,3 @@ def _signed(request: Request, response: Response, signed: SignedIn) -> shapes.Si
         httponly=True,
         samesite="strict",
     )
-    return shapes.SignedIn(name=signed.user.name, role=signed.user.role)
