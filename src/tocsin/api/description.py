@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -26,6 +26,11 @@ def operation_id(route: APIRoute) -> str:
     """`list_alerts` is `listAlerts`, as a TypeScript client writes it."""
     first, *rest = route.name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def family(tag: str) -> APIRouter:
+    """Routes that belong together."""
+    return APIRouter(tags=[tag], generate_unique_id_function=operation_id)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

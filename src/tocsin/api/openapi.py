@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from tocsin.api.description import describe, operation_id
+from tocsin.api.description import describe
 from tocsin.api.server import add_routes
 
 
 def openapi_document() -> dict[str, Any]:
     """The same document on every machine and in every run."""
-    app = FastAPI(openapi_url=None, generate_unique_id_function=operation_id)
+    app = FastAPI(openapi_url=None)
     add_routes(app)
     return describe(app)
 

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from tocsin.api.deps import Services, Wiring
-from tocsin.api.description import describe, operation_id
+from tocsin.api.description import describe
 from tocsin.api.envelope import Envelope
 from tocsin.api.errors import add_handlers
 from tocsin.api.origin import Origins
@@ -33,7 +33,6 @@ def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=operation_id,
         middleware=[envelope, Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL)],
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -46,5 +45,6 @@ def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) 
 
 
 def add_routes(app: FastAPI) -> None:
+    """The routes themselves: `include_router` would match each request twice, and build all of them at the first."""
     for family in FAMILIES:
-        app.include_router(family.router)
+        app.router.routes.extend(family.router.routes)

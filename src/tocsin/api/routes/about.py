@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import ReadinessCheck, Wired, require
+from tocsin.api.description import family
 from tocsin.api.errors import problem
 from tocsin.api.times import rfc3339
 from tocsin.model.errors import TocsinError
@@ -19,7 +20,7 @@ from tocsin.runtime.telemetry import CONTENT_TYPE
 
 log = get_log("api")
 
-router = APIRouter(tags=["server"])
+router = family("server")
 
 PROBES = ["GET", "HEAD"]
 

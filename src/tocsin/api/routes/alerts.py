@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
 from tocsin.model.alert import AlertQuery, AlertState
 from tocsin.model.rule import Severity
 
-router = APIRouter(tags=["alerts"])
+router = family("alerts")
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Reader = require(Permission.ALERTS_READ)

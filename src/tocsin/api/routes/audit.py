@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
 
-router = APIRouter(tags=["people"])
+router = family("people")
 
 
 @router.get("/api/audit", dependencies=[require(Permission.AUDIT_READ)])

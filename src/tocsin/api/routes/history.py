@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
 from tocsin.api.times import parse_time
 from tocsin.model.alert import HistoryQuery
 from tocsin.model.rule import Severity
 
-router = APIRouter(tags=["alerts"])
+router = family("alerts")
 
 
 @router.get("/api/history", dependencies=[require(Permission.ALERTS_READ)])

@@ -6,11 +6,12 @@ import asyncio
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tocsin.access.policy import Permission
 from tocsin.api.deps import Caller, Require, Services, Wired, identify
+from tocsin.api.description import family
 from tocsin.api.samples import MATCHERS_MAX
 from tocsin.api.stream import SIGNED_OUT, Connection, Ending, Hub
 from tocsin.model.errors import AccessError, LimitError, StoreError, UserError
@@ -19,7 +20,7 @@ from tocsin.runtime.log import get_log
 
 log = get_log("api")
 
-router = APIRouter()
+router = family("live")
 
 MESSAGE_CHARS_MAX = 8_192
 CLOSE_GRACE_S = 5.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.bodies import read_body
 from tocsin.api.deps import Wired, body_max, require
+from tocsin.api.description import family
 from tocsin.api.errors import problem
 from tocsin.api.paging import AskedPage, page_of
 from tocsin.api.samples import aligned, check_points, encode_steps, selector, step_of, window
@@ -20,7 +21,7 @@ from tocsin.model.duration import DAY_MS
 from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo, SeriesBlock
 
-router = APIRouter(tags=["metrics"])
+router = family("metrics")
 
 JSON = "application/json"
 NEWEST_WITHIN_MS = DAY_MS

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
 from tocsin.model.outbox import LetterState
 
-router = APIRouter(tags=["outbox"])
+router = family("outbox")
 
 Operator = Annotated[Caller, require(Permission.OUTBOX_RESEND)]
 States = Annotated[list[LetterState] | None, Query(description="may be repeated; all unless told")]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 
-router = APIRouter(tags=["people"])
+router = family("people")
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Reader = require(Permission.PEOPLE_MANAGE)

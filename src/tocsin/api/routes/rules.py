@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
+from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.matcher import Matcher, MatchOp, equals, parse_matcher
 from tocsin.model.rule import Rule
 
-router = APIRouter(tags=["rules"])
+router = family("rules")
 
 ID_MAX = 2**63 - 1
 Id = Annotated[int, Path(ge=1, le=ID_MAX)]

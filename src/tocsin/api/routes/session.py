@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from tocsin.access.gate import SignedIn
 from tocsin.api import shapes
 from tocsin.api.deps import COOKIE, Caller, Wired, check_origin, require, wiring_of
+from tocsin.api.description import family
 
-router = APIRouter(tags=["session"])
+router = family("session")
 
 AnyCaller = Annotated[Caller, require()]
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
+from tocsin.api.description import family
 from tocsin.api.routes.metrics import Match
 from tocsin.api.samples import selector
 from tocsin.api.trend import read_trend
 
-router = APIRouter(tags=["metrics"])
+router = family("metrics")
 
 HOURS_MAX = 24 * 366
 
