@@ -1,0 +1,165 @@
+import type {
+  About,
+  Alert,
+  AlertState,
+  AuditRow,
+  HistoryItem,
+  Letter,
+  Metric,
+  Page,
+  RangeAnswer,
+  Role,
+  Rule,
+  SeriesValue,
+  Session,
+  Severity,
+  Token,
+  Trend,
+  User,
+} from '../model/types'
+import type { RuleBody } from '../model/rule'
+import { ApiError, OFFLINE, problemOf } from './problem'
+
+type Query = Record<string, string | number | readonly string[] | null | undefined>
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+export interface PageAsked {
+  cursor?: string | null
+  limit?: number
+}
+
+/** Every call of the HTTP interface, once. Rejects with ApiError. */
+export class Client {
+  /** Server's clock minus this machine's, in ms: charts end at the server's now. */
+  clockOffsetMs = 0
+
+  constructor(
+    private readonly fetcher: typeof fetch,
+    private readonly now: () => number,
+    private readonly onSignedOut: () => void,
+    private readonly base = '',
+  ) {}
+
+  serverNow(): number {
+    return this.now() + this.clockOffsetMs
+  }
+
+  // session
+
+  session = () => this.get<Session>('api/session', {}, { quiet: true })
+  signIn = (username: string, password: string) =>
+    this.send<{ name: string; role: Role }>('POST', 'api/session', { username, password }, { quiet: true })
+  redeemLink = (link: string) =>
+    this.send<{ name: string; role: Role }>('POST', 'api/session/link', { link }, { quiet: true })
+  setPassword = (password: string, current: string | null) =>
+    this.send<void>('PUT', 'api/session/password', current === null ? { password } : { password, current })
+  signOut = () => this.send<void>('DELETE', 'api/session', undefined, { quiet: true })
+
+  // metrics
+
+  metrics = (page: PageAsked = {}) => this.get<Page<Metric>>('api/metrics', { ...page })
+  series = (name: string, match: readonly string[] = [], page: PageAsked = {}) =>
+    this.get<Page<SeriesValue>>('api/metrics/series', { name, match, ...page })
+  range = (name: string, match: readonly string[], startMs: number, endMs: number, stepMs: number) =>
+    this.get<RangeAnswer>('api/metrics/range', {
+      name,
+      match,
+      start: startMs / 1000,
+      end: endMs / 1000,
+      step: `${stepMs / 1000}s`,
+    })
+  trend = (name: string, hours: number, match: readonly string[] = []) =>
+    this.get<Trend>(`api/trends/${encodeURIComponent(name)}`, { hours, match })
+
+  // rules
+
+  rules = (page: PageAsked = {}) => this.get<Page<Rule>>('api/rules', { ...page })
+  rule = (id: number) => this.get<Rule>(`api/rules/${id}`)
+  addRule = (rule: RuleBody) => this.send<Rule>('POST', 'api/rules', rule)
+  changeRule = (id: number, change: Partial<RuleBody> & { version?: number }) =>
+    this.send<Rule>('PATCH', `api/rules/${id}`, change)
+  deleteRule = (id: number) => this.send<void>('DELETE', `api/rules/${id}`)
+  addDefaultRules = () => this.send<{ created: Rule[] }>('POST', 'api/rules/defaults')
+
+  // alerts
+
+  alerts = (query: { state?: readonly AlertState[]; severity?: Severity; rule_id?: number } & PageAsked = {}) =>
+    this.get<Page<Alert>>('api/alerts', { ...query })
+  alert = (id: number) => this.get<Alert>(`api/alerts/${id}`)
+  acknowledge = (id: number, comment: string) =>
+    this.send<Alert>('POST', `api/alerts/${id}/acknowledge`, comment === '' ? {} : { comment })
+  history = (
+    query: { since?: number | null; until?: number | null; severity?: Severity | null; rule_id?: number | null } & PageAsked,
+  ) => this.get<Page<HistoryItem>>('api/history', { ...query })
+
+  // outbox
+
+  outbox = (query: { state?: Letter['state'] | null } & PageAsked) => this.get<Page<Letter>>('api/outbox', { ...query })
+  resend = (id: number) => this.send<Letter>('POST', `api/outbox/${id}/resend`)
+
+  // people
+
+  users = (page: PageAsked = {}) => this.get<Page<User>>('api/users', { ...page })
+  addUser = (user: { name: string; password: string; role: Role }) => this.send<User>('POST', 'api/users', user)
+  changeUser = (id: number, change: { role?: Role; password?: string; enabled?: boolean }) =>
+    this.send<User>('PATCH', `api/users/${id}`, change)
+  tokens = (page: PageAsked = {}) => this.get<Page<Token>>('api/tokens', { ...page })
+  addToken = (token: { name: string; role: Role; expires_in?: string }) =>
+    this.send<Token & { token: string }>('POST', 'api/tokens', token)
+  deleteToken = (id: number) => this.send<void>('DELETE', `api/tokens/${id}`)
+  audit = (page: PageAsked = {}) => this.get<Page<AuditRow>>('api/audit', { ...page })
+
+  // the server
+
+  about = () => this.get<About>('api/about')
+
+  private get<T>(path: string, query: Query = {}, options: { quiet?: boolean } = {}): Promise<T> {
+    return this.ask<T>('GET', withQuery(path, query), undefined, options)
+  }
+
+  private send<T>(method: Method, path: string, body?: unknown, options: { quiet?: boolean } = {}): Promise<T> {
+    return this.ask<T>(method, path, body, options)
+  }
+
+  /** `quiet`: a 401 is an answer here, not the end of the session. */
+  private async ask<T>(method: Method, path: string, body: unknown, options: { quiet?: boolean }): Promise<T> {
+    const response = await this.fetched(method, path, body)
+    this.setClock(response)
+    if (!response.ok) {
+      if (response.status === 401 && options.quiet !== true) this.onSignedOut()
+      throw await problemOf(response)
+    }
+    return (response.status === 204 ? undefined : await response.json()) as T
+  }
+
+  private async fetched(method: Method, path: string, body: unknown): Promise<Response> {
+    const init: RequestInit = { method, credentials: 'same-origin', headers: { Accept: 'application/json' } }
+    if (body !== undefined) {
+      init.body = JSON.stringify(body)
+      init.headers = { Accept: 'application/json', 'Content-Type': 'application/json' }
+    }
+    try {
+      return await this.fetcher(this.base + path, init)
+    } catch {
+      throw new ApiError(OFFLINE, 'The server cannot be reached. Check that it runs and that the network is up.')
+    }
+  }
+
+  /** The header has whole seconds, so that a smaller difference is no difference. */
+  private setClock(response: Response): void {
+    const server = Date.parse(response.headers.get('date') ?? '')
+    if (Number.isNaN(server)) return
+    const offset = server + 500 - this.now()
+    this.clockOffsetMs = Math.abs(offset) > 2_000 ? offset : 0
+  }
+}
+
+export function withQuery(path: string, query: Query): string {
+  const params = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value === null || value === undefined || value === '') continue
+    for (const one of typeof value === 'object' ? value : [value]) params.append(name, String(one))
+  }
+  const text = params.toString()
+  return text === '' ? path : `${path}?${text}`
+}
