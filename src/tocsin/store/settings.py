@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
+from tocsin.model.duration import DAY_MS, Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,4 @@ class RetentionSettings:
     raw: Duration = field(
         default=Duration(7 * DAY_MS),
         metadata={"doc": "How long samples are kept. Older ones are never returned, whatever is still on the disk."},
-    )
-    clean_up_every: Duration = field(
-        default=Duration(HOUR_MS), metadata={"doc": "How often days that lie wholly past their retention are removed."}
     )

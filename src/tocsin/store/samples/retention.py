@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Protocol
-
-from tocsin.model.duration import DAY_MS, Duration
-from tocsin.runtime.clock import Clock
+from tocsin.model.duration import DAY_MS
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.native import Shape
 
@@ -14,17 +10,6 @@ DROPS_AT_ONCE = 100
 """Days in one statement. A thousand took 0.8 s, for which no insert could run."""
 
 _DAYS = Shape({"day": "String", "n": "UInt64"})
-
-
-class Forgetful(Protocol):
-    async def clean_up(self, at_ms: int) -> int: ...
-
-
-async def keep_clean(store: Forgetful, clock: Clock, every: Duration) -> None:
-    """The retention's loop: cleans up at once and then every so often, until it is cancelled."""
-    while True:
-        await store.clean_up(clock.now_ms())
-        await asyncio.sleep(every.seconds)
 
 
 def last_day_past(cut_ms: int) -> int:
