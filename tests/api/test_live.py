@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from tests.api.world import TESTER, Api, open_api
+from tests.api.world import PASSWORD, TESTER, Api, open_api
 from tests.support.state import AT_MS, an_alert
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -99,6 +99,18 @@ async def test_who_may_not_listen_gets_an_answer_instead(
         await following(api, host, role, **headers)
     assert refused.value.response.status_code == status
     assert json.loads(refused.value.response.body or b"")["status"] == status
+
+
+async def test_a_browser_listens_with_its_cookie_from_our_own_page(api: Api, host: str) -> None:
+    await api.services.people.add_user("anna", PASSWORD, Role.VIEWER, TESTER)
+    async with api.client() as browser:
+        await browser.post("/api/session", json={"username": "anna", "password": PASSWORD})
+        cookie = f"tocsin_session={browser.cookies['tocsin_session']}"
+    async with following(api, host, None, Cookie=cookie, Origin=f"http://{host}") as page:
+        await say(page, type="subscribe", id="c1", name="temp")
+        assert (await hear(page))["type"] == "subscribed"
+    with pytest.raises(InvalidStatus, match="403"):
+        await following(api, host, None, Cookie=cookie, Origin="http://evil.example")
 
 
 async def test_a_token_may_listen_from_any_page(api: Api, host: str) -> None:

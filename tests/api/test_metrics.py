@@ -7,6 +7,7 @@ import pytest
 from tests.api.world import Api
 from tests.support.state import AT_MS
 
+from tocsin.api.routes.metrics import PARSED_AT_ONCE_MAX
 from tocsin.model.people import Role
 
 AT_S = AT_MS // 1_000
@@ -31,6 +32,12 @@ async def test_a_list_may_be_packed_and_says_what_was_refused(admin: httpx.Async
     assert answer.status_code == 200
     assert answer.json()["stored"] == 2
     assert [one["index"] for one in answer.json()["rejected"]] == [1]
+
+
+async def test_a_large_list_is_stored_as_well(admin: httpx.AsyncClient) -> None:
+    samples = [{"name": "cpu", "value": 1, "tags": {"host": f"host number {number}"}} for number in range(6_000)]
+    assert len(json.dumps(samples)) > PARSED_AT_ONCE_MAX
+    assert (await admin.post("/api/metrics", json=samples)).json()["stored"] == 6_000
 
 
 async def test_when_nothing_could_be_stored_it_is_an_error(admin: httpx.AsyncClient) -> None:

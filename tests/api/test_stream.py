@@ -1,6 +1,7 @@
 """The hub without a network: who is told what, and who is dropped."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,13 @@ async def test_an_alert_reaches_everybody_who_may_read_alerts(hub: Hub) -> None:
     assert message["alert"]["rule_name"] == "High CPU Usage"
     assert message["alert"]["labels"] == {"host": "web"}
     assert await heard(other) == []
+
+
+async def test_an_alert_beyond_all_numbers_is_still_told(hub: Hub) -> None:
+    connection = hub.join(alerts=True, samples=False)
+    hub.publish(AlertEvent(AlertEventKind.FIRING, an_alert(id=1, value=math.inf, peak=-math.inf), 0))
+    (message,) = await heard(connection)
+    assert (message["alert"]["value"], message["alert"]["peak"]) == (None, None)
 
 
 async def test_live_values_of_the_series_that_fit_are_sent(hub: Hub, index: Index) -> None:
