@@ -23,7 +23,6 @@ _SETTINGS = (
     "listen_addresses=",
     "fsync=off",
     "full_page_writes=off",
-    "synchronous_commit=off",
     "max_connections=50",
     "shared_buffers=32MB",
     "log_min_messages=fatal",

@@ -25,16 +25,23 @@ class AccessStore(Protocol):
         ...
 
     async def replace_user(self, user: User, entry: AuditEntry) -> User:
-        """Raises NotFoundError. A changed password, role or `enabled` ends the user's sessions."""
+        """A changed password, role or `enabled` ends the user's sessions and link.
+
+        Raises NotFoundError; ConflictError where no enabled admin would be left.
+        """
         ...
 
     async def add_session(self, session: Session, entry: AuditEntry) -> None: ...
 
     async def session(self, digest: str) -> Session | None: ...
 
-    async def end_session(self, digest: str, entry: AuditEntry) -> None: ...
+    async def end_session(self, digest: str, entry: AuditEntry) -> None:
+        """Nothing happens, and nothing is audited, where there is none."""
+        ...
 
-    async def add_link(self, link: SignInLink) -> None: ...
+    async def add_link(self, link: SignInLink) -> None:
+        """In place of the user's older one."""
+        ...
 
     async def redeem_link(self, digest: str, at_ms: int) -> SignInLink | None:
         """The link, once and only before it expires; it is gone afterwards."""
