@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 
 from tocsin.access.attempts import Attempts, SlowDownError
-from tocsin.access.keys import TOKEN_SUFFIX, Keys, Principal, PrincipalKind, digest_of
+from tocsin.access.keys import TOKEN_SUFFIX, Keys, Principal, PrincipalKind, digest_of, storable
 from tocsin.access.passwords import Passwords
 from tocsin.access.policy import Permission, allows, roles_with
 from tocsin.access.ports import AccessStore
@@ -131,7 +131,7 @@ class Gate:
 
     async def sign_in(self, username: str, password: str, address: str) -> SignedIn:
         """Raises NotSignedInError, the same whatever was wrong, and SlowDownError after too many of them."""
-        name = username.strip()
+        name = storable(username.strip())
         self._begin(name[:NAMED_CHARS_MAX], address)
         user = await self._store.user_by_name(name) if len(name) <= NAMED_CHARS_MAX else None
         known = user is not None and user.enabled

@@ -92,3 +92,8 @@ class Keys:
 def digest_of(secret: str) -> str:
     """SHA-256 in hex. The secrets are 256 random bits, so nothing slower is needed."""
     return sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def storable(text: str) -> str:
+    """Without what a database cannot look for; no name that was ever saved is changed by it."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
