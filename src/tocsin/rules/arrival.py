@@ -33,6 +33,9 @@ log = get_log("rules")
 PIECE = 250
 """How many alerts are worked through before the event loop may do something else: about 5 ms."""
 
+CHECKS_AT_ONCE = 50_000
+"""How many samples are compared with thresholds before the event loop may do something else: the same."""
+
 SAVE_PAGE = 1_000
 
 _NO_TIMES = np.zeros(0, np.int64)
@@ -104,11 +107,17 @@ class Arrival:
             self._late.inc(readings.late)
             if not len(readings):
                 return
-            verdicts = self._watches.judge(readings, at_ms, self._settings.stale_after)
-            self._checks.inc(verdicts.checks)
-            planned = await self._plan(readings, verdicts, at_ms)
+            planned: list[_Planned] = []
+            seen: list[Verdicts] = []
+            for part in self._watches.parts(readings, CHECKS_AT_ONCE):
+                if seen:
+                    await asyncio.sleep(0)
+                verdicts = self._watches.judge(part, at_ms, self._settings.stale_after)
+                self._checks.inc(verdicts.checks)
+                planned += await self._plan(part, verdicts, at_ms)
+                seen.append(verdicts)
             saved = await self._save(planned)
-            if self._watches.advance(readings, verdicts, at_ms):
+            if self._watches.advance(readings, seen, at_ms):
                 self._value_moved()
             await self._apply(saved, at_ms)
 
@@ -237,8 +246,8 @@ class Arrival:
         row = self._watches.row(self._slot(key[1]), key[0])
         if row is None:
             return alert
-        watch = self._watches.watches[row]
-        return replace(alert, value=float(watch["value"]), peak=float(watch["peak"]))
+        value, peak = self._watches.value(row)
+        return alert if alert.value == value and alert.peak == peak else replace(alert, value=value, peak=peak)
 
     def _open_alert(self, key: Key) -> Alert | None:
         alert = self._open.get(key[0], {}).get(key[1])

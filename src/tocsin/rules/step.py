@@ -7,7 +7,6 @@ told by the server's clock.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -168,17 +167,19 @@ def _bad(
     first = int(good[-1]) + 1 if len(good) else 0
     before = AlertState.INACTIVE if alert is None else alert.state
     begins = alert is None or first > 0
-    if begins:
-        since_ms, value = int(window.times[first]), float(window.values[first])
-        alert = replace(alert or _new(rule, labels, at_ms), since_ms=since_ms, value=value, peak=value)
-    assert alert is not None
-    alert = _seen(alert, window.values[first:])
+    if alert is None:
+        alert = _new(rule, labels, int(window.times[first]), window.values[first:], at_ms)
+    elif begins:
+        since_ms, run = int(window.times[first]), window.values[first:]
+        alert = replace(alert, since_ms=since_ms, value=float(run[-1]), peak=_worst(rule.condition, float(run[0]), run))
+    else:
+        alert = _seen(alert, window.values)
     if _held(rule, alert, int(window.times[-1]), at_ms, fresh=fresh):
         return _fire(rule, alert, before, at_ms)
     return _move(alert, before, AlertState.PENDING, Reason.CONDITION_MET, at_ms) if begins else Step(alert)
 
 
-def _new(rule: Rule, labels: Labels, at_ms: int) -> Alert:
+def _new(rule: Rule, labels: Labels, since_ms: int, run: FloatArray, at_ms: int) -> Alert:
     return Alert(
         id=0,
         rule_id=rule.id,
@@ -189,9 +190,9 @@ def _new(rule: Rule, labels: Labels, at_ms: int) -> Alert:
         severity=rule.severity,
         labels=labels,
         state=AlertState.PENDING,
-        value=math.nan,
-        peak=math.nan,
-        since_ms=0,
+        value=float(run[-1]),
+        peak=_worst(rule.condition, float(run[0]), run),
+        since_ms=since_ms,
         changed_at_ms=at_ms,
         reason=Reason.CONDITION_MET,
     )
@@ -221,12 +222,18 @@ def _move(alert: Alert, before: AlertState, state: AlertState, reason: Reason, a
     return Step(moved if moved.open else None, (Change(moved, before),))
 
 
-def _seen(alert: Alert, values: FloatArray) -> Alert:
-    """The alert after these bad readings, the newest last."""
-    worst = alert.peak
-    for extreme in (float(values.min()), float(values.max()), float(values[-1])):
-        worst = worse(alert.condition, worst, extreme)
-    return replace(alert, value=float(values[-1]), peak=worst)
+def _seen(alert: Alert, run: FloatArray) -> Alert:
+    """The alert after these bad readings."""
+    return replace(alert, value=float(run[-1]), peak=_worst(alert.condition, alert.peak, run))
+
+
+def _worst(condition: Condition, peak: float, run: FloatArray) -> float:
+    """The worst of the peak and these bad readings, the newest last."""
+    if len(run) == 1:
+        return worse(condition, peak, float(run[0]))
+    for extreme in (float(run.min()), float(run.max()), float(run[-1])):
+        peak = worse(condition, peak, extreme)
+    return peak
 
 
 def _ended_by(rule: Rule | None, alert: Alert) -> Reason | None:

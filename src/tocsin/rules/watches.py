@@ -7,8 +7,9 @@ only the few whose state may have to change are handed out to be stepped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,12 @@ class Readings:
     @property
     def last_values(self) -> FloatArray:
         return self.values[self.offsets[1:] - 1]
+
+    def part(self, first: int, end: int) -> Readings:
+        """Groups first ≤ g < end."""
+        start, stop = int(self.offsets[first]), int(self.offsets[end])
+        offsets = self.offsets[first : end + 1] - start
+        return Readings(self.slots[first:end], offsets, self.times[start:stop], self.values[start:stop], 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,16 +220,26 @@ class Watches:
         peaks = self._peaks(rows[on], groups[on], bad[on], last[on], readings)
         return Verdicts(checks, rows[ask], groups[ask], rows[on], last[on], peaks)
 
-    def advance(self, readings: Readings, verdicts: Verdicts, at_ms: int) -> bool:
+    def parts(self, readings: Readings, checks_max: int) -> Iterator[Readings]:
+        """The same readings in parts that hold about so many checks each; a series is never parted."""
+        done = np.cumsum(self.series["count"][readings.slots])
+        cuts = np.flatnonzero(np.diff(done // checks_max, prepend=0)) + 1
+        edges = [0, *cuts.tolist(), len(readings)]
+        for first, end in pairwise(edges):
+            if first < end:
+                yield readings.part(first, end)
+
+    def advance(self, readings: Readings, verdicts: Iterable[Verdicts], at_ms: int) -> bool:
         """Remember the readings as judged. True where an open alert's value or peak has moved."""
         self.series["newest"][readings.slots] = readings.last_times
         self.series["heard"][readings.slots] = at_ms
-        rows = verdicts.seen
-        moved = (self.watches["value"][rows] != verdicts.values) | (self.watches["peak"][rows] != verdicts.peaks)
-        self.watches["value"][rows] = verdicts.values
-        self.watches["peak"][rows] = verdicts.peaks
-        self.watches["moved"][rows[moved]] = True
-        return bool(moved.any())
+        moved = [self._see(each) for each in verdicts]
+        return any(moved)
+
+    def value(self, row: int) -> tuple[float, float]:
+        """The newest value and the peak of an open alert."""
+        watch = self.watches[row]
+        return float(watch["value"]), float(watch["peak"])
 
     def put(self, row: int, alert: Alert | None, *, moved: bool = False) -> None:
         """Remember the open alert of a watch, or that it has none."""
@@ -233,6 +250,14 @@ class Watches:
             return
         watch["state"] = _CODES[alert.state]
         watch["since"], watch["value"], watch["peak"] = alert.since_ms, alert.value, alert.peak
+
+    def _see(self, verdicts: Verdicts) -> bool:
+        rows = verdicts.seen
+        moved = (self.watches["value"][rows] != verdicts.values) | (self.watches["peak"][rows] != verdicts.peaks)
+        self.watches["value"][rows] = verdicts.values
+        self.watches["peak"][rows] = verdicts.peaks
+        self.watches["moved"][rows[moved]] = True
+        return bool(moved.any())
 
     def _find(self, ids: IdArray) -> tuple[Ints, Bools]:
         """The slot of each id, and whether it has one."""
