@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from tocsin.api.envelope import SMALL_BODY_MAX, Envelope
 from tocsin.api.errors import add_handlers
@@ -106,6 +107,22 @@ async def test_what_nobody_foresaw_is_one_plain_sentence(http: httpx.AsyncClient
     assert answer.status_code == 500
     assert "42" not in answer.text
     assert answer.json()["detail"].startswith("Something went wrong inside tocsin.")
+
+
+async def test_a_sender_who_leaves_is_no_failure(telemetry: Telemetry) -> None:
+    async def leave(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def unheard(message: Message) -> None:
+        raise AssertionError(message)
+
+    envelope = Envelope(leave, clock=FixedClock(), telemetry=telemetry, body_max=BODY_MAX)
+    await envelope({"type": "http", "method": "POST", "path": "/api/metrics", "headers": []}, gone, unheard)
+    labels = {"method": "POST", "route": "other", "status": "499"}
+    assert telemetry.registry.get_sample_value("tocsin_http_requests_total", labels) == 1
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(http: httpx.AsyncClient, telemetry: Telemetry) -> None:

@@ -124,6 +124,7 @@ async def test_a_token_may_listen_from_any_page(api: Api, host: str) -> None:
         ("", None, "not understood"),
         ("{", None, "not understood"),
         ("[]", None, "not understood"),
+        ('{"x":' + "[" * 8_000, None, "not understood"),
         ('{"type":"shout","id":"a"}', None, "not understood"),
         ('{"type":"subscribe","name":"a"}', None, "not understood"),
         ('{"type":"subscribe","id":"a","name":"b","more":1}', None, "not understood"),
@@ -163,6 +164,17 @@ async def test_a_client_that_does_not_read_is_dropped(api: Api, host: str) -> No
             await hear_all(lazy)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == TOO_SLOW
+
+
+async def test_a_client_that_never_reads_again_is_let_go(api: Api, host: str) -> None:
+    async with following(api, host, Role.VIEWER) as quick:
+        stuck = await following(api, host, Role.VIEWER)
+        event = AlertEvent(AlertEventKind.CHANGED, an_alert(comment="x" * 100_000), AT_MS)
+        stuck.transport.pause_reading()
+        while api.telemetry.registry.get_sample_value("tocsin_live_connections") == 2:
+            api.hub.publish(event)
+            assert (await hear(quick))["type"] == "alert.changed"
+        stuck.transport.abort()
 
 
 async def test_a_revoked_token_ends_its_connection() -> None:

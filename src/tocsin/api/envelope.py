@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin.api.errors import UNEXPECTED, problem
@@ -20,6 +21,9 @@ SMALL_BODY_MAX = 256 * 1024
 
 BULK_PATHS = frozenset({"/api/metrics"})
 """Paths that take samples in bulk: large, and compressed where the sender likes."""
+
+CLIENT_LEFT = 499
+"""Counted as the status of a request whose sender left before the end; nobody hears it."""
 
 BULK_ENCODINGS = frozenset({"", "identity", "gzip"})
 
@@ -61,6 +65,8 @@ class Envelope:
 
         try:
             await self._answer(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         except Exception:  # the last net: whatever a handler did not foresee becomes one plain sentence
             log.exception("request failed", method=scope["method"], path=scope["path"])
             if status:  # half an answer is out already; the server has to break the connection

