@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,7 +37,8 @@ PIECE = 250
 CHECKS_AT_ONCE = 50_000
 """How many samples are compared with thresholds before the event loop may do something else: the same."""
 
-SAVE_PAGE = 1_000
+SAVE_PAGE = 250
+"""How many moved values are saved in one transaction; samples wait for it, some 30 ms."""
 
 _NO_TIMES = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
@@ -305,7 +307,7 @@ class Arrival:
         except Exception:
             log.exception("alerts cannot be saved together; trying rule by rule", changes=len(changes))
             return await self._save_by_rule(planned)
-        return _with_saved(planned, saved)
+        return await _with_saved(planned, saved)
 
     async def _save_by_rule(self, planned: Sequence[_Planned]) -> list[_Planned]:
         """A rule whose alerts the store refuses is passed over."""
@@ -323,20 +325,25 @@ class Arrival:
                 self._errors.inc()
                 log.exception("alerts of a rule cannot be saved", rule_id=rule_id)
                 continue
-            kept += _with_saved(mine, saved)
+            kept += await _with_saved(mine, saved)
         return kept
 
     async def _apply(self, planned: Sequence[_Planned], at_ms: int, *, tell: bool = True) -> None:
         """Remember what was saved, then let it be known."""
-        for number, each in enumerate(planned):
-            self._remember(each, at_ms)
-            if number % PIECE == PIECE - 1:
+        for first in range(0, len(planned), PIECE):
+            if first:
                 await asyncio.sleep(0)
+            piece = planned[first : first + PIECE]
+            for each in piece:
+                self._remember(each, at_ms)
+            if tell:
+                self._tell([change for each in piece for change in each.step.changes])
         self._in_doubt, self._refused = self._refused, False
-        changes = [change for each in planned for change in each.step.changes]
-        if changes and tell:
-            for change in changes:
-                self._changes.labels(change.alert.state.value).inc()
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for state, count in Counter(change.alert.state for change in changes).items():
+            self._changes.labels(state.value).inc(count)
+        if changes:
             self._sink.alerts_changed(changes)
 
     def _remember(self, planned: _Planned, at_ms: int) -> None:
@@ -482,12 +489,17 @@ class Arrival:
                 await asyncio.sleep(0)
 
 
-def _with_saved(planned: Sequence[_Planned], saved: Sequence[Alert]) -> list[_Planned]:
+async def _with_saved(planned: Sequence[_Planned], saved: Sequence[Alert]) -> list[_Planned]:
     """Changes as the store saved them: with ids, and with what people did to the alerts meanwhile."""
     alerts = iter(saved)
     done: list[_Planned] = []
     for each in planned:
+        if len(done) % PIECE == PIECE - 1:
+            await asyncio.sleep(0)
+        if not each.step.changes:
+            done.append(each)
+            continue
         changes = tuple(Change(next(alerts), change.before) for change in each.step.changes)
-        alert = changes[-1].alert if changes else each.step.alert
-        done.append(replace(each, step=Step(alert if alert is not None and alert.open else None, changes)))
+        alert = changes[-1].alert
+        done.append(_Planned(each.key, each.slot, Step(alert if alert.open else None, changes)))
     return done
