@@ -27,10 +27,10 @@ class Alerts:
         self._database = database
 
     async def open_alerts(self) -> tuple[Alert, ...]:
-        def work(connection: sa.Connection) -> tuple[Alert, ...]:
-            return tuple(map(alert_of, connection.execute(sa.select(alert).where(is_open).order_by(alert.c.id))))
-
-        return await self._database.read(work)
+        # In the order of the index of open alerts: SQLite would walk the whole table to sort by id.
+        query = sa.select(alert).where(is_open).order_by(alert.c.changed_at_ms, alert.c.id)
+        found = await self._database.read(lambda connection: list(map(alert_of, connection.execute(query))))
+        return tuple(sorted(found, key=lambda one: one.id))
 
     async def save_changes(self, changes: Sequence[Change]) -> tuple[Alert, ...]:
         if not changes:
@@ -68,10 +68,9 @@ class _Life:
         if given.notify_at_ms is not None or change.before is not given.state:
             self.deadline, self.sets_deadline = given.notify_at_ms, True
 
-    def saved(self, given: Alert) -> Alert:
-        """`given` with its ids, its deadline, and what people and the dispatcher did meanwhile."""
-        kept = {"notify_at_ms": self.deadline} | (self.kept or {})
-        return replace(given, id=self.id, history_id=self.history_id, **kept)
+    def settled(self) -> dict[str, Any]:
+        """Its ids, its deadline, and what people and the dispatcher did meanwhile."""
+        return {"id": self.id, "history_id": self.history_id, "notify_at_ms": self.deadline} | (self.kept or {})
 
 
 def _save(connection: sa.Connection, changes: Sequence[Change], *, find_open: bool = False) -> tuple[Alert, ...]:
@@ -87,13 +86,13 @@ def _save(connection: sa.Connection, changes: Sequence[Change], *, find_open: bo
     for ids in chunks(gone):
         connection.execute(sa.delete(alert).where(alert.c.id.in_(ids)))
     # Before the inserts: a life that ends makes room for the next one of its series.
-    _many(connection, _UPDATE_ALERT, ({"row": life.id, **step_values(life.saved(life.last))} for life in old))
-    _many(connection, sa.insert(alert), (alert_values(life.saved(life.last)) for life in new))
+    _many(connection, _UPDATE_ALERT, map(_next_step, old))
+    _many(connection, sa.insert(alert), (alert_values(life.last) | life.settled() for life in new))
     begun = [life for life in stay if life.history_is_new and life.fired]
     went_on = [life for life in stay if life.history_id and not life.history_is_new]
     _many(connection, sa.insert(alert_history), map(_first_history, begun))
     _many(connection, _UPDATE_HISTORY, ({"row": life.history_id, **history_end(life.last)} for life in went_on))
-    return tuple(life.saved(change.alert) for life, change in zip(owners, changes, strict=True))
+    return tuple(replace(change.alert, **life.settled()) for life, change in zip(owners, changes, strict=True))
 
 
 _UPDATE_ALERT = sa.update(alert).where(alert.c.id == sa.bindparam("row"))
@@ -171,11 +170,17 @@ def _forget_missing_rules(connection: sa.Connection, lives: Sequence[_Life]) -> 
             life.last = replace(life.last, rule_id=None)
 
 
+def _next_step(life: _Life) -> dict[str, Any]:
+    settled = life.settled()
+    mine = {name: settled[name] for name in ("history_id", "notify_at_ms")}
+    return {"row": life.id, **step_values(life.last), **mine}
+
+
 def _first_history(life: _Life) -> dict[str, Any]:
     """The row of a firing that began in this batch, and perhaps ended in it."""
     assert life.fired is not None
-    fired = replace(life.saved(life.fired), rule_id=life.last.rule_id)
-    return history_values(fired) | history_end(life.last)
+    ids = {"id": life.history_id, "alert_row_id": life.id, "alert_id": life.last.rule_id}
+    return history_values(life.fired) | ids | history_end(life.last)
 
 
 def _many(connection: sa.Connection, statement: sa.Executable, rows: Iterable[dict[str, Any]]) -> None:

@@ -130,7 +130,7 @@ def alert_of(row: sa.Row[Any]) -> Alert:
 
 
 def history_values(alert: Alert) -> dict[str, Any]:
-    """Every column of alert_history, for an alert that has its `id` and `history_id`."""
+    """Every column of alert_history, for an alert as it fired."""
     return history_end(alert) | {
         "id": alert.history_id,
         "alert_id": alert.rule_id,
