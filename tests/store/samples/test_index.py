@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tocsin.model.errors import ConflictError, LimitError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp, matches_all
-from tocsin.store.samples.index import FEW, LabelIndex
+from tocsin.store.samples.index import FEW, PATTERNS_MAX, LabelIndex
 
 CPU = Labels.metric("cpu", {"host": "a"})
 
@@ -75,6 +75,24 @@ def test_thousands_of_series_are_found_by_their_values() -> None:
     assert len(index.find([name, Matcher("odd", MatchOp.NOT_EQUAL, "yes")])) == FEW
     assert len(index.find([name, Matcher("odd", MatchOp.EQUAL, "")])) == FEW
     assert len(index.find([name, Matcher("n", MatchOp.NOT_EQUAL, "5")])) == 2 * FEW - 1
+
+
+def test_a_remembered_pattern_sees_what_came_later() -> None:
+    index = LabelIndex(10_000)
+    pattern = [Matcher("n", MatchOp.REGEX, "1.*")]
+    for number in range(30):
+        index.intern(Labels.metric("m", {"n": str(number)}))
+        assert len(index.find(pattern)) == sum(str(one).startswith("1") for one in range(number + 1))
+    index.intern(Labels.metric("other", {"n": "1"}))
+    assert len(index.find(pattern)) == 12
+
+
+def test_many_patterns_are_not_all_remembered() -> None:
+    index = LabelIndex(10)
+    index.intern(CPU)
+    for number in range(3 * PATTERNS_MAX):
+        assert len(index.find([Matcher("host", MatchOp.REGEX, f"a|{number}")])) == 1
+    assert len(index._patterns) <= PATTERNS_MAX
 
 
 VALUES = st.sampled_from(["", "a", "b", "ab", "ü"])

@@ -14,10 +14,11 @@ from tests.support.samples import UNSYNCED, Row, batch, floats, open_store, rows
 from tocsin.model.duration import DAY_MS, Duration
 from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import Labels
-from tocsin.model.series import MetricInfo, SampleBatch
+from tocsin.model.series import EMPTY_BLOCK, MetricInfo, SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.reader import FEW_SERIES
 from tocsin.store.samples.store import SampleStore
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
@@ -181,6 +182,15 @@ async def test_a_read_that_needs_too_much_memory_is_stopped(path: Path) -> None:
         with pytest.raises(LimitError, match="too much memory"):
             await everything(store)
         assert (await store.latest([], NOW)).times.tolist() == [NOW]
+
+
+async def test_samples_of_many_series_are_counted_before_they_are_fetched(path: Path) -> None:
+    small = StoreSettings(fsync=False, read_points_max=FEW_SERIES)
+    async with open_store(path, FixedClock(NOW), small) as store:
+        await put(store, *((Labels.metric("m", {"n": str(n)}), NOW, float(n)) for n in range(FEW_SERIES + 1)))
+        with pytest.raises(LimitError, match="more than 32 samples"):
+            await everything(store)
+        assert await store.select([], NOW + 1, NOW + 2) is EMPTY_BLOCK
 
 
 async def test_more_ids_than_stand_in_the_statement(path: Path) -> None:

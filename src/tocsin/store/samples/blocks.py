@@ -43,7 +43,7 @@ def check_series(found: int, series_max: int) -> None:
 def check_points(found: int, points_max: int) -> None:
     if found > points_max:
         raise LimitError(
-            f"That is {found} samples, and one read may have {points_max}. "
+            f"There are more than {points_max} samples, which is what one read may have. "
             "Ask for a shorter time, fewer series or steps."
         )
 

@@ -14,6 +14,8 @@ from tocsin.model.series import IdArray
 
 FEW = 1_000
 """Up to so many candidates are looked at one by one; more are found by the values of each label."""
+PATTERNS_MAX = 64
+"""Patterns that are remembered; all are forgotten when there are more, rather than kept in order of use."""
 
 
 class LabelIndex:
@@ -31,6 +33,7 @@ class LabelIndex:
         self._by_id: dict[int, Labels] = {}
         self._postings: dict[str, dict[str, list[int]]] = {}
         self._unsaved: dict[int, Labels] = {}
+        self._patterns: dict[Matcher, tuple[int, list[list[int]]]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -117,17 +120,30 @@ class LabelIndex:
         return [at for at in best if at < count], rest
 
     def _fitting(self, matcher: Matcher, count: int) -> npt.NDArray[np.bool_]:
-        """bool[count]; each different value of the label is looked at once."""
+        """bool[count]: which series the matcher fits."""
         absent_fits = matcher.matches_value("")
         mask = np.full(count, absent_fits)
+        for posting in self._unlike_absent(matcher, absent_fits=absent_fits):
+            ordinals = np.array(posting, np.int64)
+            mask[ordinals[ordinals < count]] = not absent_fits
+        return mask
+
+    def _unlike_absent(self, matcher: Matcher, *, absent_fits: bool) -> list[list[int]]:
+        """Postings of the values with which the matcher does otherwise than without the label.
+
+        Patterns are remembered with the values that they have seen, as values only ever come: 40,000 of
+        them take 80 ms to look at, and charts and rules ask the same again and again.
+        """
         postings = self._postings.get(matcher.label, {})
         if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL) and matcher.value:
-            postings = {matcher.value: postings.get(matcher.value, [])}
-        for value, posting in list(postings.items()):
-            if matcher.matches_value(value) != absent_fits:
-                ordinals = np.array(posting, np.int64)
-                mask[ordinals[ordinals < count]] = not absent_fits
-        return mask
+            return [postings.get(matcher.value, [])]
+        seen, unlike = self._patterns.get(matcher, (0, []))
+        fresh = list(postings.items())[seen:]
+        unlike = unlike + [posting for value, posting in fresh if matcher.matches_value(value) != absent_fits]
+        if len(self._patterns) >= PATTERNS_MAX:
+            self._patterns.clear()
+        self._patterns[matcher] = (seen + len(fresh), unlike)
+        return unlike
 
 
 def _mask(candidates: list[int] | None, count: int) -> npt.NDArray[np.bool_]:

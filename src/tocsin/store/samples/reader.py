@@ -21,6 +21,8 @@ T = TypeVar("T")
 _COUNT = Shape({"n": "UInt64"})
 _STEPS = Shape({"id": "UInt64", "k": "Int64", "low": "Float64", "mean": "Float64", "high": "Float64"})
 
+FEW_SERIES = 32
+
 
 class Pool:
     """Connections for reading, each used by one thread at a time."""
@@ -69,21 +71,22 @@ class Asked:
 
 
 def select(connection: Connection, asked: Asked, points_max: int, labels_of: LabelsOf) -> SeriesBlock:
-    """Every sample that is asked for. Raises LimitError before it fetches too many.
+    """Every sample that is asked for. Raises LimitError where there are too many.
 
-    The count is of rows before duplicates are removed, so that it can be read off the index of times.
+    Samples of many series are counted before they are fetched; the count is of rows before duplicates
+    are removed, so that it can be read off the index of times. For few series the count would cost as much
+    as the read itself (2.4 of 4.4 ms for one), so there the engine stops at the first row too many.
     """
     if asked.empty:
         return EMPTY_BLOCK
-    counted = connection.read(f"select count() as n from samples where {asked.where}", _COUNT, asked.ids)  # noqa: S608 - integers
-    check_points(int(counted["n"][0]), points_max)
-    if not counted["n"][0]:
-        return EMPTY_BLOCK
-    rows = connection.read(
-        f"select id, t, v from samples final where {asked.where} order by id, t",  # noqa: S608 - integers
-        SAMPLES,
-        asked.ids,
-    )
+    sql = f"select id, t, v from samples final where {asked.where} order by id, t"  # noqa: S608 - integers
+    if len(asked.ids) <= FEW_SERIES:
+        sql += f" limit {points_max + 1}"
+    else:
+        counted = connection.read(f"select count() as n from samples where {asked.where}", _COUNT, asked.ids)  # noqa: S608 - integers
+        check_points(int(counted["n"][0]), points_max)
+    rows = connection.read(sql, SAMPLES, asked.ids)
+    check_points(len(rows["id"]), points_max)
     return series_block(rows["id"], rows["t"], rows["v"], labels_of)
 
 
