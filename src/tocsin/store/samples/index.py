@@ -138,7 +138,7 @@ class LabelIndex:
         if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL) and matcher.value:
             return [postings.get(matcher.value, [])]
         seen, unlike = self._patterns.get(matcher, (0, []))
-        fresh = list(postings.items())[seen:]
+        fresh = list(postings.items())[seen:] if len(postings) > seen else []
         unlike = unlike + [posting for value, posting in fresh if matcher.matches_value(value) != absent_fits]
         if len(self._patterns) >= PATTERNS_MAX:
             self._patterns.clear()
