@@ -10,7 +10,7 @@ async def dead_letter(api: Api) -> int:
     """A letter that nobody would take."""
     (alert,) = await api.state.alerts.save_changes([firing(an_alert(), AT_MS)])
     assert await api.state.book.announce([announced(alert, a_letter(alert, "k1"))]) == (True,)
-    (letter,) = await api.state.outbox.claim(AT_MS, 60_000, 1)
+    (letter,) = await api.state.outbox.claim(AT_MS, 60_000, 1, "node-1")
     await api.state.outbox.mark_dead(letter, "550 no such user", AT_MS)
     return letter.id
 

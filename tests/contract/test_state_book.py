@@ -270,7 +270,7 @@ async def test_a_newer_letter_replaces_a_queued_one_to_the_same_ears(state: Stat
 async def test_a_letter_that_is_being_sent_is_not_replaced(state: State, rule_id: int) -> None:
     (fired,) = await fire(state, rule_id, "a")
     await state.book.announce([announced(fired, a_letter(fired, "old"))])
-    await state.outbox.claim(AT_MS, 1_000, 10)
+    await state.outbox.claim(AT_MS, 1_000, 10, "here")
     (over,) = await state.alerts.save_changes([resolved(await state.book.alert(fired.id))])
     await state.book.announce([announced(over, a_letter(over, "new"))])
     states = {letter.key: letter.state for letter in (await state.outbox.letters([], PageRequest())).items}
@@ -289,4 +289,4 @@ async def test_a_storm_is_announced_at_once(state: State, rule_id: int) -> None:
     taken = await state.book.announce([announced(one, a_letter(one, f"k{one.id}")) for one in fired])
     assert all(taken)
     assert len(taken) == 2_000
-    assert len(await state.outbox.claim(AT_MS, 1, 5_000)) == 2_000
+    assert len(await state.outbox.claim(AT_MS, 1, 5_000, "here")) == 2_000

@@ -28,6 +28,7 @@ from tocsin.notify.ports import Outbox
 from tocsin.store.state.state import State
 
 LEASE_MS = 1_000
+WORKER = "here"
 
 
 @pytest.fixture(params=KINDS)
@@ -50,7 +51,7 @@ async def queue_next(state: State, alert_id: int, key: str) -> None:
 
 
 async def claim(state: State, at_ms: int = AT_MS, limit: int = 10) -> tuple[Letter, ...]:
-    return await state.outbox.claim(at_ms, LEASE_MS, limit)
+    return await state.outbox.claim(at_ms, LEASE_MS, limit, WORKER)
 
 
 async def only(state: State) -> Letter:
@@ -101,6 +102,17 @@ async def test_a_lease_that_ran_out_is_claimed_again(state: State) -> None:
     assert await claim(state, AT_MS + LEASE_MS - 1) == ()
     (again,) = await claim(state, AT_MS + LEASE_MS)
     assert (again.key, again.attempts) == ("a", 2)
+
+
+async def test_what_a_worker_held_when_it_died_is_given_back_at_once(state: State) -> None:
+    await queue(state, "mine", "theirs")
+    await state.outbox.claim(AT_MS, LEASE_MS, 1, WORKER)
+    await state.outbox.claim(AT_MS, LEASE_MS, 1, "elsewhere")
+    assert await state.outbox.release(WORKER, AT_MS + 5) == 1
+    assert await state.outbox.release(WORKER, AT_MS + 5) == 0
+    assert await state.outbox.next_attempt_ms() == AT_MS + 5
+    (again,) = await claim(state, AT_MS + 5)
+    assert (again.key, again.attempts) == ("mine", 2)
 
 
 async def test_what_was_sent_is_done(state: State) -> None:
@@ -180,8 +192,8 @@ async def test_letters_for_a_busy_receiver_are_left_for_later(state: State) -> N
     (alert,) = await state.alerts.save_changes([firing(an_alert())])
     letters = [a_letter(alert, name, target=Target(name, "a@x")) for name in ("email", "chat", "sms")]
     await state.book.announce([announced(alert, *letters)])
-    assert keys(await state.outbox.claim(AT_MS, LEASE_MS, 10, busy=("email", "sms"))) == ["chat"]
-    assert keys(await state.outbox.claim(AT_MS, LEASE_MS, 10, busy={"sms"})) == ["email"]
+    assert keys(await state.outbox.claim(AT_MS, LEASE_MS, 10, WORKER, busy=("email", "sms"))) == ["chat"]
+    assert keys(await state.outbox.claim(AT_MS, LEASE_MS, 10, WORKER, busy={"sms"})) == ["email"]
     assert keys(await claim(state)) == ["sms"]
 
 

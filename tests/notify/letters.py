@@ -96,6 +96,7 @@ class MemoryOutbox:
         self.rows = {letter.id: letter for letter in letters}
         self.away = 0
         self.away_marks = 0
+        self.workers: dict[int, str] = {}
         self.entries: list[AuditEntry] = []
         self._changed = asyncio.Condition()
 
@@ -107,7 +108,17 @@ class MemoryOutbox:
             )
         return self.rows[letter_id]
 
-    async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
+    async def release(self, worker: str, at_ms: int) -> int:
+        self._fail_if_away()
+        left = [letter for letter in self.rows.values() if self.workers.get(letter.id) == worker]
+        left = [letter for letter in left if letter.state is LetterState.SENDING]
+        for letter in left:
+            await self._put(replace(letter, state=LetterState.QUEUED, next_attempt_at_ms=at_ms))
+        return len(left)
+
+    async def claim(
+        self, at_ms: int, lease_ms: int, limit: int, worker: str, busy: Collection[str] = ()
+    ) -> tuple[Letter, ...]:
         self._fail_if_away()
         due = [letter for letter in self.rows.values() if _due_ms(letter) is not None and letter.state in _OPEN]
         due = [letter for letter in due if (_due_ms(letter) or 0) <= at_ms and letter.target.receiver not in busy]
@@ -116,6 +127,7 @@ class MemoryOutbox:
             for letter in sorted(due, key=lambda letter: letter.next_attempt_at_ms)[:limit]
         ]
         for letter in taken:
+            self.workers[letter.id] = worker
             await self._put(letter)
         return tuple(taken)
 

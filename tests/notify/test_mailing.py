@@ -58,7 +58,9 @@ async def posting(state: State, sink: SmtpSink) -> AsyncIterator[Posting]:
     clock, telemetry = FixedClock(AT_MS), Telemetry()
     smtp = SmtpSettings(host=sink.host, port=sink.port, security="none", from_="alerts@example.org")
     registry = open_registry(smtp, clock, telemetry)
-    delivery = Delivery(state.outbox, registry, clock, chance=random.Random(7), telemetry=telemetry, settings=SETTINGS)
+    delivery = Delivery(
+        state.outbox, registry, clock, chance=random.Random(7), telemetry=telemetry, settings=SETTINGS, worker="node-1"
+    )
     task = asyncio.create_task(delivery.run())
     try:
         yield Posting(state.outbox, clock, delivery)

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,15 +73,12 @@ class ServerProcess:
         """SIGTERM, and the exit code."""
         return self._end(signal.SIGTERM)
 
-    def client(self, token: str | None = None) -> httpx.Client:
-        """Signed in as admin, or with a token."""
-        client = httpx.Client(base_url=self.url, timeout=20.0, trust_env=False)
-        if token is not None:
-            client.headers["Authorization"] = f"Bearer {token}"
-        else:
-            client.headers["Origin"] = self.url
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        """Signed in as admin."""
+        with httpx.Client(base_url=self.url, timeout=20.0, trust_env=False, headers={"Origin": self.url}) as client:
             client.post("/api/session", json={"username": "admin", "password": PASSWORD}).raise_for_status()
-        return client
+            yield client
 
     def run(self, *arguments: str) -> str:
         """What `tocsin ARGUMENTS` prints on standard output, with this server's data."""
@@ -105,7 +103,8 @@ class ServerProcess:
             self.stop()
 
     def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None and self._reader is not None
+        assert self._process is not None
+        assert self._reader is not None
         self._process.send_signal(number)
         try:
             code = self._process.wait(STOP_TIMEOUT_S)
@@ -119,7 +118,8 @@ class ServerProcess:
         return code
 
     def _read(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line)
             self._said.put(line)

@@ -132,7 +132,8 @@ def _apply(settings: Settings, data: Mapping[str, Any], source: str) -> Settings
 
 
 def _apply_section(part: Any, section: str, values: Mapping[str, Any], source: str) -> Any:
-    assert is_dataclass(part) and not isinstance(part, type)
+    assert is_dataclass(part)
+    assert not isinstance(part, type)
     names = {key_of(each.name): each.name for each in fields(part)}
     hints = get_type_hints(type(part))
     changes: dict[str, Any] = {}

@@ -26,8 +26,8 @@ class Housekeeping:
         self._clock = clock
         self._clean_up_due_ms = 0
         self._removed = telemetry.counter("samples_removed", "Samples removed because they were past their retention.")
-        self._stored = telemetry.gauge("store_samples", "Samples in the store.")
-        self._bytes = telemetry.gauge("store_bytes", "Bytes that samples take on the disk.")
+        self._stored = telemetry.gauge("store_kept_samples", "Samples in the store.")
+        self._bytes = telemetry.gauge("store_kept_bytes", "Bytes that samples take on the disk.")
 
     async def run(self) -> None:
         while True:

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from tocsin.api.settings import parse_listen
+from tocsin.app.client import remove_address, write_address
 from tocsin.app.config import Settings, load_settings
 from tocsin.app.wiring import Server, open_server
 from tocsin.app.world import real_world
@@ -25,6 +26,7 @@ log = get_log("app")
 BACKLOG = 2048
 SHUTDOWN_GRACE_S = 5
 RELOAD = "reload"
+DEAD_CLIENT_MS = 30_000
 
 
 def serve(config: Path | None, data_dir: Path, listen: str | None) -> None:
@@ -55,11 +57,16 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
                 proxy_headers=False,
                 ws="websockets-sansio",
                 ws_max_size=64 * 1024,
+                ws_per_message_deflate=False,  # one message goes to many: it would be packed for each
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
         )
+        write_address(data_dir, url)
         _greet(url, server.sign_in_link)
-        await web.serve(sockets=[listener])
+        try:
+            await web.serve(sockets=[listener])
+        finally:
+            remove_address(data_dir)
 
 
 def _start_reload(server: Server, config: Path | None) -> None:
@@ -80,6 +87,8 @@ def bind(listen: str) -> socket.socket:
     host, port = parse_listen(listen)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a client that takes nothing for so long is cut off
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_CLIENT_MS)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)

@@ -31,6 +31,7 @@ from tocsin.notify.desk import OutboxDesk
 from tocsin.notify.registry import EMAIL
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
+from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
@@ -151,6 +152,7 @@ async def open_server(
             chance=world.chance,
             telemetry=telemetry,
             settings=settings.delivery,
+            worker=node_name(data_dir, world.secrets),
         )
         dispatcher = Dispatcher(
             state.book,
@@ -236,6 +238,17 @@ async def open_server(
 def route_of(settings: Settings) -> DefaultRoute:
     """Everybody in `smtp.to`, where there is a mail server at all."""
     return DefaultRoute(tuple(Target(EMAIL, address) for address in settings.smtp.to) if settings.smtp.enabled else ())
+
+
+def node_name(data_dir: Path, secrets: SecretMaker) -> str:
+    """The name of the server that owns this data directory, the same after every restart."""
+    path = data_dir / "node"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = f"node-{secrets()[:12]}"
+        path.write_text(name, encoding="ascii")
+        return name
 
 
 def sqlite_url(data_dir: Path) -> str:

@@ -56,6 +56,8 @@ def given_up(letter: Letter, why: str, at_ms: int) -> Rejected:
 class Delivery:
     """Sends what is in the outbox. Holds at most `settings.at_once` letters, all of them being sent or recorded.
 
+    `worker` names this server across its restarts; two that run at once have different names.
+
     No letter waits in here: only as many are claimed as can start at once, and none for a receiver that
     has its share under way, so that one which hangs delays nobody else. Raises UserError for settings that
     cannot work.
@@ -70,11 +72,13 @@ class Delivery:
         chance: random.Random,
         telemetry: Telemetry,
         settings: DeliverySettings,
+        worker: str,
         store_backoff: Backoff = STORE_BACKOFF,
     ) -> None:
         self._outbox = outbox
         self._receivers = receivers
         self._clock = clock
+        self._worker = worker
         self._chance = chance
         self._settings = check_delivery(settings)
         self._backoff = Backoff(first_s=settings.retry_first.seconds, max_s=settings.retry_max.seconds)
@@ -100,11 +104,18 @@ class Delivery:
         self._bell.set()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then has `settings.grace` to finish."""
+        """Until cancelled; what is under way then has `settings.grace` to finish.
+
+        What this worker had claimed when it died is due at once: a crash must not delay a page by its lease.
+        """
         failures = 0
+        released = False
         try:
             while True:
                 try:
+                    if not released:
+                        await self._release()
+                        released = True
                     wake_ms = await self._round()
                     failures = 0
                 except StoreError as error:
@@ -116,6 +127,11 @@ class Delivery:
         finally:
             await self._finish()
 
+    async def _release(self) -> None:
+        count = await self._outbox.release(self._worker, self._clock.now_ms())
+        if count:
+            log.info("messages that were under way when the server ended are sent now", messages=count)
+
     async def _round(self) -> int | None:
         """Start all that is due and has room. When to look again, ms UTC; None for when the bell rings."""
         while True:
@@ -124,7 +140,7 @@ class Delivery:
             if room <= 0:
                 return None
             now_ms = self._clock.now_ms()
-            letters = await self._outbox.claim(now_ms, self._lease_ms, room, busy)
+            letters = await self._outbox.claim(now_ms, self._lease_ms, room, self._worker, busy)
             for letter in letters:
                 self._begin(letter)
             if len(letters) < room:

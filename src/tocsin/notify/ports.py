@@ -55,11 +55,18 @@ class Bell(Protocol):
 class Outbox(Protocol):
     """Raises StoreError where the database is away."""
 
-    async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
+    async def release(self, worker: str, at_ms: int) -> int:
+        """Give back what this worker had claimed before it died: due at once. How many letters that were."""
+        ...
+
+    async def claim(
+        self, at_ms: int, lease_ms: int, limit: int, worker: str, busy: Collection[str] = ()
+    ) -> tuple[Letter, ...]:
         """Take letters whose time has come, by compare-and-set, as `sending` until the lease ends.
 
-        A letter whose lease ran out is taken again. A letter waits while an older one of the same
-        alert, receiver and recipient is still queued or being sent. `attempts` is raised by one.
+        `worker` names the
+        process across restarts. A letter whose lease ran out is taken again. A letter waits while an older
+        one of the same alert, receiver and recipient is still queued or being sent. `attempts` is raised by one.
         Letters for the receivers named in `busy` are left for later, so that one which hangs does not
         fill the page. Oldest `next_attempt_at_ms` first.
         """

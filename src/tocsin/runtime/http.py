@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from tocsin.version import __version__
 from tocsin.model.errors import DeliveryError, TransientError
+from tocsin.version import __version__
 
 CONNECT_TIMEOUT_S = 5.0
 RETRY_AFTER_S_MAX = 86_400.0

@@ -40,7 +40,7 @@ async def queue(state: State, count: int) -> None:
 
 async def work(state: State, taken: list[Letter]) -> None:
     """Claims and sends until nothing is left."""
-    while letters := await state.outbox.claim(AT_MS, 60_000, 7):
+    while letters := await state.outbox.claim(AT_MS, 60_000, 7, "worker"):
         taken += letters
         await asyncio.gather(*(state.outbox.mark_sent(letter, "ok", AT_MS) for letter in letters))
 
@@ -58,12 +58,12 @@ async def test_two_workers_never_get_the_same_letter(kind: str, tmp_path: Path) 
 async def test_two_workers_never_send_a_newer_letter_before_an_older_one(kind: str, tmp_path: Path) -> None:
     async with open_two(kind, tmp_path) as (one, other):
         await queue(one, 20)
-        first = await one.outbox.claim(AT_MS, 1_000, 20)
+        first = await one.outbox.claim(AT_MS, 1_000, 20, "one")
         over = await one.alerts.save_changes([resolved(await one.book.alert(letter.alert.id)) for letter in first])
         await one.book.announce([announced(alert, a_letter(alert, f"r{alert.id}"), at_ms=AT_MS + 1) for alert in over])
-        assert await other.outbox.claim(AT_MS, 1_000, 20) == ()
+        assert await other.outbox.claim(AT_MS, 1_000, 20, "other") == ()
         await asyncio.gather(*(one.outbox.mark_sent(letter, "ok", AT_MS) for letter in first))
-        assert len(await other.outbox.claim(AT_MS, 1_000, 20)) == 20
+        assert len(await other.outbox.claim(AT_MS, 1_000, 20, "other")) == 20
 
 
 async def test_of_two_dispatchers_one_announces(kind: str, tmp_path: Path) -> None:

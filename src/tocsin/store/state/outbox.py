@@ -40,7 +40,17 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, at_ms: int, lease_ms: int, limit: int, busy: Collection[str] = ()) -> tuple[Letter, ...]:
+    async def release(self, worker: str, at_ms: int) -> int:
+        give_back = (
+            sa.update(outbox)
+            .where(outbox.c.state == LetterState.SENDING.value, outbox.c.claimed_by == worker)
+            .values(state=LetterState.QUEUED.value, due_at_ms=at_ms, claimed_until_ms=0)
+        )
+        return await self._database.write(lambda connection: connection.execute(give_back).rowcount)
+
+    async def claim(
+        self, at_ms: int, lease_ms: int, limit: int, worker: str, busy: Collection[str] = ()
+    ) -> tuple[Letter, ...]:
         due = (
             sa.select(outbox.c.id)
             .where(_first_in_line, outbox.c.due_at_ms <= at_ms, outbox.c.receiver.not_in(busy))
@@ -59,6 +69,7 @@ class Outbox:
                 state=LetterState.SENDING.value,
                 attempts=outbox.c.attempts + 1,
                 claimed_until_ms=at_ms + lease_ms,
+                claimed_by=worker,
                 due_at_ms=at_ms + lease_ms,
             )
             .returning(outbox)

@@ -150,6 +150,7 @@ outbox = sa.Table(
     Column("answer", Words, nullable=False),
     Column("sent_at_ms", BigInteger, nullable=False),
     Column("claimed_until_ms", BigInteger, nullable=False),
+    Column("claimed_by", String(64), nullable=False, server_default=""),  # who sends it, or did last
     # When a worker has to look at it: the next attempt of a queued letter, the end of the lease of one
     # that is being sent, NULL for one that is done.
     Column("due_at_ms", BigInteger),

@@ -135,6 +135,7 @@ def _outbox() -> None:
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("sent_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("claimed_until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("claimed_by", sa.String(64), nullable=False, server_default=""),
         sa.Column("due_at_ms", sa.BigInteger()),
         sa.Column("done_at_ms", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
