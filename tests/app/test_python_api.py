@@ -66,7 +66,7 @@ def test_a_metric_without_samples_has_no_trend(storage: MetricStorage) -> None:
 
 def test_a_trend_knows_average_and_extremes(storage: MetricStorage) -> None:
     for value in (1.0, 2.0, 6.0):
-        storage.store_metric("api.trend", value, {"n": str(value)})
+        storage.store_metric("api.trend", value)
     found = MetricAnalyzer(storage).calculate_trend("api.trend", hours=1)
     assert (found["avg"], found["min"], found["max"]) == (3.0, 1.0, 6.0)
     assert found["trend"] in ("up", "down", "flat")

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
-import numpy as np
 
-from tocsin.analysis.trend import trend
+from tocsin.api.trend import read_trend
 from tocsin.app.config import load_settings
 from tocsin.app.wiring import Engine, open_engine
 from tocsin.app.world import real_world
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.wire.json_push import parse
 from tocsin.model.alert import Change
-from tocsin.model.duration import DAY_MS, HOUR_MS
+from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import UserError
 from tocsin.model.labels import METRIC_NAME
 from tocsin.model.matcher import Matcher, MatchOp, equals
@@ -37,6 +36,7 @@ from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.rules.defaults import SYSTEM_HEALTH_ALERTS
 from tocsin.runtime.log import get_log
+from tocsin.runtime.offload import InlineOffload
 
 log = get_log("python")
 
@@ -231,11 +231,9 @@ async def _trend(engine: Engine, name: str, hours: float, tags: Mapping[str, str
         raise UserError("hours must be more than 0.", field="hours")
     at_ms = engine.world.clock.now_ms()
     matchers = (Matcher(METRIC_NAME, MatchOp.EQUAL, name), *equals(tags))
-    block = await engine.samples.select(matchers, at_ms - round(hours * HOUR_MS), at_ms + 1)
-    order = np.argsort(block.times, kind="stable")
-    found = trend(block.times[order], block.values[order])
-    said = asdict(found)
-    return {"trend": said.pop("direction"), **said, "series": len(block)}
+    found = await read_trend(engine.samples, matchers, hours, at_ms, InlineOffload())
+    said = asdict(found.trend)
+    return {"trend": str(said.pop("direction")), **said, "series": found.series}
 
 
 async def _setup_defaults(engine: Engine) -> list[str]:
