@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from tests.support.postgres import cluster
 
 from tocsin.model.alert import Alert, AlertState, Change, Reason
@@ -17,6 +20,8 @@ from tocsin.model.matcher import Matcher, MatchOp
 from tocsin.model.outbox import Announcement, Letter, LetterKind, LetterState, Target
 from tocsin.model.rule import Condition, Rule, Severity
 from tocsin.runtime.offload import InlineOffload, ThreadOffload
+from tocsin.store.state.engine import parse_url
+from tocsin.store.state.migrate import migrate
 from tocsin.store.state.state import State, open_state
 
 KINDS = ("sqlite file", "sqlite memory", "postgresql")
@@ -47,7 +52,7 @@ async def open_kind(kind: str, folder: Path) -> AsyncIterator[State]:
         yield state
         await state.close()
         return
-    with database_url(kind, folder) as url:
+    with migrated_url(kind, folder) as url:
         async with open_at(url) as state:
             yield state
 
@@ -55,19 +60,53 @@ async def open_kind(kind: str, folder: Path) -> AsyncIterator[State]:
 @asynccontextmanager
 async def open_two(kind: str, folder: Path) -> AsyncIterator[tuple[State, State]]:
     """Two processes' view of one empty database."""
-    with database_url(kind, folder) as url:
+    with migrated_url(kind, folder) as url:
         async with open_at(url) as one, open_at(url) as other:
             yield one, other
 
 
 @contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """Where an empty database of this kind is, until the end."""
+    """Where an empty database of this kind is, without tables, until the end."""
     if kind == "sqlite file":
         yield f"sqlite:///{folder / 'state.db'}"
     else:
         with cluster().database() as url:
             yield url
+
+
+@contextmanager
+def migrated_url(kind: str, folder: Path) -> Iterator[str]:
+    """The same with its tables, copied from one that was migrated once: a tenth of the time."""
+    if kind == "sqlite file":
+        (folder / "state.db").write_bytes(_migrated_file())
+        yield f"sqlite:///{folder / 'state.db'}"
+    else:
+        with cluster().database(_migrated_template()) as url:
+            yield url
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.db"
+        _migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+@cache
+def _migrated_template() -> str:
+    name = "migrated"
+    cluster().execute(f"CREATE DATABASE {name}")
+    _migrate(cluster().url(name))
+    return name
+
+
+def _migrate(url: str) -> None:
+    engine = sa.create_engine(parse_url(url))
+    with engine.begin() as connection:
+        migrate(connection)
+    engine.dispose()
 
 
 def a_rule(**changes: Any) -> Rule:
