@@ -5,17 +5,23 @@ import type {
   AuditRow,
   HistoryItem,
   Letter,
+  LetterState,
+  MadeToken,
   Metric,
+  NewToken,
+  NewUser,
   Page,
   RangeAnswer,
-  Role,
   Rule,
+  RuleChange,
   SeriesValue,
   Session,
   Severity,
+  SignedIn,
   Token,
   Trend,
   User,
+  UserChange,
 } from '../model/types'
 import type { RuleBody } from '../model/rule'
 import { ApiError, OFFLINE, problemOf } from './problem'
@@ -48,9 +54,9 @@ export class Client {
 
   session = () => this.get<Session>('api/session', {}, { quiet: true })
   signIn = (username: string, password: string) =>
-    this.send<{ name: string; role: Role }>('POST', 'api/session', { username, password }, { quiet: true })
+    this.send<SignedIn>('POST', 'api/session', { username, password }, { quiet: true })
   redeemLink = (link: string) =>
-    this.send<{ name: string; role: Role }>('POST', 'api/session/link', { link }, { quiet: true })
+    this.send<SignedIn>('POST', 'api/session/link', { link }, { quiet: true })
   setPassword = (password: string, current: string | null) =>
     this.send<void>('PUT', 'api/session/password', current === null ? { password } : { password, current })
   signOut = () => this.send<void>('DELETE', 'api/session', undefined, { quiet: true })
@@ -76,7 +82,7 @@ export class Client {
   rules = (page: PageAsked = {}) => this.get<Page<Rule>>('api/rules', { ...page })
   rule = (id: number) => this.get<Rule>(`api/rules/${id}`)
   addRule = (rule: RuleBody) => this.send<Rule>('POST', 'api/rules', rule)
-  changeRule = (id: number, change: Partial<RuleBody> & { version?: number }) =>
+  changeRule = (id: number, change: RuleChange) =>
     this.send<Rule>('PATCH', `api/rules/${id}`, change)
   deleteRule = (id: number) => this.send<void>('DELETE', `api/rules/${id}`)
   addDefaultRules = () => this.send<{ created: Rule[] }>('POST', 'api/rules/defaults')
@@ -94,18 +100,17 @@ export class Client {
 
   // outbox
 
-  outbox = (query: { state?: Letter['state'] | null } & PageAsked) => this.get<Page<Letter>>('api/outbox', { ...query })
+  outbox = (query: { state?: LetterState | null } & PageAsked) => this.get<Page<Letter>>('api/outbox', { ...query })
   resend = (id: number) => this.send<Letter>('POST', `api/outbox/${id}/resend`)
 
   // people
 
   users = (page: PageAsked = {}) => this.get<Page<User>>('api/users', { ...page })
-  addUser = (user: { name: string; password: string; role: Role }) => this.send<User>('POST', 'api/users', user)
-  changeUser = (id: number, change: { role?: Role; password?: string; enabled?: boolean }) =>
+  addUser = (user: NewUser) => this.send<User>('POST', 'api/users', user)
+  changeUser = (id: number, change: UserChange) =>
     this.send<User>('PATCH', `api/users/${id}`, change)
   tokens = (page: PageAsked = {}) => this.get<Page<Token>>('api/tokens', { ...page })
-  addToken = (token: { name: string; role: Role; expires_in?: string }) =>
-    this.send<Token & { token: string }>('POST', 'api/tokens', token)
+  addToken = (token: NewToken) => this.send<MadeToken>('POST', 'api/tokens', token)
   deleteToken = (id: number) => this.send<void>('DELETE', `api/tokens/${id}`)
   audit = (page: PageAsked = {}) => this.get<Page<AuditRow>>('api/audit', { ...page })
 

@@ -1,5 +1,5 @@
 /** What the chart component needs to know beyond the frame: lines, bands and where the axis ends. */
-import { bridged, isolated, type Frame } from './frame'
+import { bridged, isolated, usualDistance, type Frame } from './frame'
 import { seriesNames } from './labels'
 import { scaleFor, type Scale } from './format'
 import type { Threshold } from './rule'
@@ -14,6 +14,8 @@ export interface Drawn {
   colour: number
   values: readonly (number | null)[]
   line: Line
+  /** So many steps away a value is still the one that belongs here: for series with fewer samples than steps. */
+  reach: number
   dots: number[]
   low: Line | null
   high: Line | null
@@ -51,6 +53,7 @@ export function picture(frame: Frame, options: PictureOptions): Picture {
       colour,
       values,
       line,
+      reach: usualDistance(values) - 1,
       dots: isolated(line),
       low: banded ? bridged(one.min) : null,
       high: banded ? bridged(one.max) : null,
@@ -93,9 +96,15 @@ export function drawnExtent(picture: Picture, startMs: number, endMs: number): [
 
 /**
  * Where the axis begins and ends: from zero unless the values stay far from it, up to `top` where that is
- * given, with the thresholds inside as long as that does not flatten the values.
+ * given, with the thresholds inside as long as that does not flatten the values. No room is left above
+ * `most`, as nothing can be there.
  */
-export function axisRange(drawn: [number, number] | null, top: number | null, lines: readonly Threshold[]): [number, number] {
+export function axisRange(
+  drawn: [number, number] | null,
+  top: number | null,
+  lines: readonly Threshold[],
+  most: number = Infinity,
+): [number, number] {
   if (drawn === null) return [0, top ?? 1]
   let [low, high] = drawn
   for (const { value } of lines) {
@@ -106,7 +115,7 @@ export function axisRange(drawn: [number, number] | null, top: number | null, li
   if (low > 0 && !(far && top === null)) low = 0
   if (top !== null) return [Math.min(low, 0), Math.max(high, top)]
   const room = (high - low || Math.abs(high) || 1) * 0.12
-  return [low === 0 ? 0 : low - room, high + room]
+  return [low === 0 ? 0 : low - room, high <= most ? Math.min(high + room, most) : high + room]
 }
 
 /** Distances between the axis' ticks: bytes go in powers of two. */
@@ -119,10 +128,11 @@ export function axisScale(unit: string, range: readonly [number, number]): Scale
   return scaleFor(unit, Math.max(Math.abs(range[0]), Math.abs(range[1])))
 }
 
-/** The step that holds a moment, null outside. */
-export function indexAt(times: readonly number[], stepMs: number, atMs: number): number | null {
-  const first = times[0]
-  if (first === undefined) return null
-  const at = Math.floor((atMs - first) / stepMs)
-  return at >= 0 && at < times.length ? at : null
+/** The position of the nearest value, at most `reach` steps from `at`; null where there is none. */
+export function nearest(values: readonly (number | null)[], at: number, reach: number): number | null {
+  for (let away = 0; away <= reach; away++) {
+    if (typeof values[at - away] === 'number') return at - away
+    if (typeof values[at + away] === 'number') return at + away
+  }
+  return null
 }

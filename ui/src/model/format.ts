@@ -57,7 +57,7 @@ export function significant(value: number, digits = 3): string {
   if (value === 0) return '0'
   const size = Math.abs(value)
   if (size < 0.001 || size >= 1e15) return value.toExponential(Math.max(0, digits - 1))
-  const decimals = Math.max(0, digits - 1 - Math.max(0, Math.floor(Math.log10(size))))
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)))
   return value.toLocaleString('en-US', { maximumFractionDigits: decimals })
 }
 
@@ -119,7 +119,8 @@ export function formatAgo(atMs: number, nowMs: number): string {
   return seconds > 0 ? `${coarse(seconds)} ago` : `in ${coarse(-seconds)}`
 }
 
-function coarse(seconds: number): string {
+/** `32 s`, `3 min`, `2 d`: the largest part alone. */
+export function coarse(seconds: number): string {
   for (const [name, size] of SPANS) {
     if (seconds >= size) return `${Math.floor(seconds / size)} ${name}`
   }

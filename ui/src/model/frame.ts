@@ -74,7 +74,7 @@ export function merged(frame: Frame, samples: readonly Sample[]): Frame {
   const copied = new Set<string>()
   for (const sample of samples) {
     const at = Math.floor((sample.time - first) / frame.stepMs)
-    if (at < 0 || at >= frame.times.length || !Number.isFinite(sample.value)) continue
+    if (at < 0 || at >= frame.times.length || sample.value === null) continue
     const key = labelsKey(sample.labels)
     let one = series.get(key)
     if (one === undefined || !copied.has(key)) {
@@ -169,20 +169,27 @@ export function newest(values: Values, steps = values.length): number | null {
  * stays a gap (null). Long is more than three times the usual distance between two values.
  */
 export function bridged(values: Values): (number | null | undefined)[] {
-  const present: number[] = []
-  values.forEach((value, at) => {
-    if (value !== null) present.push(at)
-  })
-  const distances = present.slice(1).map((at, index) => at - (present[index] ?? at))
-  const usual = [...distances].sort((one, other) => one - other)[Math.floor(distances.length / 2)] ?? 1
-  const longest = Math.max(2, usual * 3)
+  const present = positions(values)
+  const longest = Math.max(2, usualDistance(values) * 3)
   const out: (number | null | undefined)[] = [...values]
-  distances.forEach((distance, index) => {
-    if (distance < 2 || distance > longest) return
-    const from = present[index] ?? 0
-    for (let at = from + 1; at < from + distance; at++) out[at] = undefined
-  })
+  for (let index = 1; index < present.length; index++) {
+    const from = present[index - 1] ?? 0
+    const to = present[index] ?? 0
+    if (to - from > longest) continue
+    for (let at = from + 1; at < to; at++) out[at] = undefined
+  }
   return out
+}
+
+/** Steps between two values, usually: the median. 1 where there are too few to tell. */
+export function usualDistance(values: readonly (number | null)[]): number {
+  const present = positions(values)
+  const distances = present.slice(1).map((at, index) => at - (present[index] ?? at))
+  return distances.sort((one, other) => one - other)[Math.floor(distances.length / 2)] ?? 1
+}
+
+function positions(values: readonly (number | null)[]): number[] {
+  return values.flatMap((value, at) => (value === null ? [] : [at]))
 }
 
 /** Positions of values with a gap on both sides: a line cannot show them, a dot can. */

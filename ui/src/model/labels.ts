@@ -12,16 +12,41 @@ export function labelPairs(labels: Labels): [string, string][] {
     .sort(([one], [other]) => (one < other ? -1 : 1))
 }
 
-/** The shortest names that tell the series of one chart apart: the labels that all share are left out. */
+/** Labels that say what a series is about come before those that only add to it. */
+const TELLING = ['host', 'mount', 'interface', 'device', 'cpu', 'chip', 'sensor', 'mode', 'state', 'status', 'direction']
+const ADDING = ['fstype']
+
+/**
+ * The shortest names that tell the series of one chart apart: as few labels as that takes.
+ *
+ * A series on its own is called after what it is about, or not at all.
+ */
 export function seriesNames(all: readonly Labels[]): string[] {
-  const names = new Set(all.flatMap((labels) => labelPairs(labels).map(([name]) => name)))
-  const telling = [...names].filter((name) => new Set(all.map((labels) => labels[name])).size > 1)
-  return all.map((labels) => {
-    const parts = labelPairs(labels)
-      .filter(([name]) => telling.includes(name))
-      .map(([, value]) => value)
-    return parts.length > 0 ? parts.join(' · ') : labelPairs(labels).map(([, value]) => value).join(' · ')
-  })
+  const names = [...new Set(all.flatMap((labels) => labelPairs(labels).map(([name]) => name)))].sort(
+    (one, other) => rank(one) - rank(other) || (one < other ? -1 : 1),
+  )
+  const taken: string[] = []
+  let apart = 1
+  for (const name of names) {
+    const now = new Set(all.map((labels) => textOf(labels, [...taken, name]))).size
+    if (now > apart) {
+      taken.push(name)
+      apart = now
+    }
+  }
+  const about = names.find((name) => name !== 'host' && TELLING.includes(name))
+  if (taken.length === 0 && about !== undefined) taken.push(about)
+  return all.map((labels) => textOf(labels, taken))
+}
+
+function rank(name: string): number {
+  const at = TELLING.indexOf(name)
+  if (at >= 0) return at
+  return ADDING.includes(name) ? TELLING.length + 1 : TELLING.length
+}
+
+function textOf(labels: Labels, names: readonly string[]): string {
+  return names.flatMap((name) => labels[name] ?? []).join(' · ')
 }
 
 /** `mount="/"`, as the server's `match` wants it. */

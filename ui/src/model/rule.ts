@@ -1,6 +1,6 @@
 import { isMatcher, splitMatchers } from './labels'
 import { formatDuration, parseDuration } from './format'
-import type { Condition, Rule, Severity } from './types'
+import type { Condition, NewRule, Rule, Severity } from './types'
 
 export const CONDITIONS: readonly { condition: Condition; words: string }[] = [
   { condition: '>', words: 'is above' },
@@ -24,18 +24,8 @@ export interface RuleDraft {
   enabled: boolean
 }
 
-/** What is sent to the server. */
-export interface RuleBody {
-  name: string
-  metric_name: string
-  matchers: string[]
-  condition: Condition
-  threshold: number
-  duration: number
-  severity: Severity
-  description: string
-  enabled: boolean
-}
+/** What is sent to the server: all matchers as text, so that none is there twice. */
+export type RuleBody = Omit<NewRule, 'tags'>
 
 export type FieldErrors = Partial<Record<string, string>>
 

@@ -1,176 +1,47 @@
-/** The server's answers, as the rest of the UI names them. docs/reference/http.md says what they mean. */
+/** The server's words, as the rest of the UI names them: generated from its description of itself. */
+import type { components } from './schema'
+
+type Schemas = components['schemas']
+
+export type Role = Schemas['Role']
+export type Severity = Schemas['Severity']
+export type AlertState = Schemas['AlertState']
+export type Condition = Schemas['Condition']
+export type LetterState = Schemas['LetterState']
+
+export type About = Schemas['About']
+export type Alert = Schemas['Alert']
+export type AuditRow = Schemas['AuditRow']
+export type HistoryItem = Schemas['HistoryItem']
+export type Letter = Schemas['Letter']
+export type MadeToken = Schemas['MadeToken']
+export type Metric = Schemas['Metric']
+export type NewRule = Schemas['NewRule']
+export type NewToken = Schemas['NewToken']
+export type NewUser = Schemas['NewUser']
+export type RangeAnswer = Schemas['Range']
+export type Rule = Schemas['Rule']
+export type RuleChange = Schemas['RuleChange']
+export type SeriesValue = Schemas['Series']
+export type Session = Schemas['Session']
+export type SignedIn = Schemas['SignedIn']
+export type Token = Schemas['Token']
+export type Trend = Schemas['Trend']
+export type User = Schemas['User']
+export type UserChange = Schemas['UserChange']
 
 export type Labels = Record<string, string>
-export type Role = 'writer' | 'viewer' | 'operator' | 'editor' | 'admin'
-export type Severity = 'critical' | 'warning' | 'info'
-export type AlertState = 'inactive' | 'pending' | 'firing' | 'resolved'
-export type Condition = '>' | '>=' | '<' | '<=' | '==' | '!='
 
+/** A page of any list. */
 export interface Page<T> {
   items: T[]
   next: string | null
-}
-
-export interface Session {
-  name: string
-  role: Role
-  kind: 'user' | 'token' | 'anonymous'
-  permissions: string[]
-  has_password: boolean
-}
-
-export interface Metric {
-  name: string
-  unit: string
-  kind: string
-  help: string
-  series: number
-}
-
-export interface SeriesValue {
-  labels: Labels
-  time: number | null
-  value: number | null
-}
-
-export interface RangeAnswer {
-  step_ms: number
-  times: number[]
-  series: { labels: Labels; min: (number | null)[]; avg: (number | null)[]; max: (number | null)[] }[]
-}
-
-export interface Trend {
-  name: string
-  hours: number
-  trend: 'up' | 'down' | 'flat' | 'no_data'
-  avg: number
-  min: number
-  max: number
-  slope_per_hour: number
-  change: number
-  samples: number
-  series: number
-}
-
-export interface Rule {
-  id: number
-  name: string
-  metric_name: string
-  tags: Labels
-  matchers: string[]
-  condition: Condition
-  threshold: number
-  duration: number
-  severity: Severity
-  enabled: boolean
-  description: string
-  expr: string
-  version: number
-  created_at: string | null
-  updated_at: string | null
-  state: 'inactive' | 'pending' | 'firing'
-  alerts: number
-}
-
-export interface Alert {
-  id: number
-  rule_id: number | null
-  rule_name: string
-  metric_name: string
-  condition: Condition
-  threshold: number
-  state: AlertState
-  severity: Severity
-  labels: Labels
-  value: number | null
-  peak: number | null
-  started_at: string
-  fired_at: string | null
-  resolved_at: string | null
-  changed_at: string
-  reason: string
-  acknowledged: boolean
-  acknowledged_by: string
-  acknowledged_at: string | null
-  comment: string
-}
-
-export interface HistoryItem {
-  id: number
-  alert_id: number
-  rule_id: number | null
-  rule_name: string
-  severity: Severity
-  labels: Labels
-  triggered_at: string
-  value: number | null
-  peak: number | null
-  resolved_at: string | null
-  reason: string
-  acknowledged: boolean
-  acknowledged_by: string
-  acknowledged_at: string | null
-  comment: string
-}
-
-export interface Letter {
-  id: number
-  kind: string
-  receiver: string
-  recipient: string
-  alert_id: number
-  rule_name: string
-  severity: Severity
-  state: 'queued' | 'sending' | 'sent' | 'replaced' | 'dead'
-  created_at: string
-  next_attempt_at: string | null
-  attempts: number
-  last_error: string
-  answer: string
-  sent_at: string | null
-  expires_at: string
-}
-
-export interface User {
-  id: number
-  name: string
-  role: Role
-  enabled: boolean
-  has_password: boolean
-  created_at: string | null
-}
-
-export interface Token {
-  id: number
-  name: string
-  role: Role
-  created_by: string
-  created_at: string | null
-  expires_at: string | null
-  last_used_at: string | null
-}
-
-export interface AuditRow {
-  id: number
-  at: string
-  actor: string
-  address: string
-  action: string
-  target: string
-  before: Record<string, unknown> | null
-  after: Record<string, unknown> | null
-}
-
-export interface About {
-  version: string
-  started_at: string
-  smtp: boolean
-  host_interval: number | null
 }
 
 /** A live value of a series, as the WebSocket brings it. */
 export interface Sample {
   labels: Labels
   time: number
-  value: number
+  /** Null for a number that JSON cannot write. */
+  value: number | null
 }
