@@ -1,0 +1,105 @@
+"""The main job as a person does it, in a real browser: watch, be alerted, acknowledge, look back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from tests.support.browser import chromium, sign_in
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.browser
+
+WAIT_MS = 30_000
+CHART = "CPU, chart"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("browser") / "data", {"TOCSIN_HOST__INTERVAL": "1s"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own; whatever it complains about on the console fails the test."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT_MS)
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # The first question whether somebody is signed in is answered 401, which Chromium writes down itself.
+        if message.type == "error" and "401" not in message.text:
+            complaints.append(message.text)
+
+    opened.on("console", listen)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def test_an_alert_is_seen_acknowledged_and_found_again(server: ServerProcess, page: Page) -> None:
+    sign_in(page, server.url)
+    chart = page.get_by_role("slider", name=CHART)
+    expect(chart).to_be_visible(timeout=WAIT_MS)
+    _wait_until_it_moves(page)
+
+    _push(server, "browser.value", 1)
+    page.get_by_role("link", name="Rules").first.click()
+    page.get_by_role("link", name="New rule").click()
+    page.get_by_label("Name", exact=True).fill("Browser value")
+    page.get_by_label("Metric", exact=True).fill("browser.value")
+    page.get_by_label("Threshold").fill("10")
+    page.get_by_label("Lasting").fill("0")
+    page.get_by_role("button", name="Create rule").click()
+    expect(page.get_by_role("link", name="Browser value", exact=True)).to_be_visible(timeout=WAIT_MS)
+
+    page.get_by_role("link", name="Overview").first.click()
+    _push(server, "browser.value", 42)
+    button = page.get_by_role("button", name="Acknowledge Browser value")
+    expect(button).to_be_visible(timeout=WAIT_MS)
+
+    button.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Comment").fill("on it")
+    dialog.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("admin took care of it").first).to_be_visible(timeout=WAIT_MS)
+
+    page.get_by_role("link", name="History").first.click()
+    row = page.get_by_role("region", name="Alerts that fired")
+    expect(row.get_by_text("Browser value").first).to_be_visible(timeout=WAIT_MS)
+    expect(row.get_by_text("on it").first).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_wrong_password_is_told(server: ServerProcess, page: Page) -> None:
+    page.goto(server.url)
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible(timeout=WAIT_MS)
+
+
+def _wait_until_it_moves(page: Page) -> None:
+    """The picture of the chart changes without anybody touching the page."""
+    canvas = page.get_by_role("slider", name=CHART).locator("canvas").first
+    canvas.wait_for()
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    page.wait_for_function(
+        "([name, before]) => document.querySelector(`[aria-label='${name}'] canvas`)?.toDataURL() !== before",
+        arg=[CHART, before],
+        timeout=WAIT_MS,
+    )
+
+
+def _push(server: ServerProcess, name: str, value: float) -> None:
+    with server.client() as client:
+        client.post("/api/metrics", json={"name": name, "value": value}).raise_for_status()
