@@ -185,7 +185,7 @@ export function bridged(values: Values): (number | null | undefined)[] {
 export function usualDistance(values: readonly (number | null)[]): number {
   const present = positions(values)
   const distances = present.slice(1).map((at, index) => at - (present[index] ?? at))
-  return distances.sort((one, other) => one - other)[Math.floor(distances.length / 2)] ?? 1
+  return distances.sort((one, other) => one - other)[Math.floor((distances.length - 1) / 2)] ?? 1
 }
 
 function positions(values: readonly (number | null)[]): number[] {
