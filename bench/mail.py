@@ -7,9 +7,10 @@ import threading
 import time
 from pathlib import Path
 
-from bench.figures import percentile, show
 from tests.support.server import ServerProcess
 from tests.support.smtp import SmtpSink
+
+from bench.figures import percentile, show
 
 ALERTS = 200
 TIMEOUT_S = 30.0

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import msgspec
+from tests.support.server import ServerProcess
 
 from bench.figures import percentile, resident_mb, show
 from bench.wire import Wire
-from tests.support.server import ServerProcess
 
 RUNS = 3
 SECONDS = 5.0

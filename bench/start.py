@@ -6,8 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import cpu_share, resident_mb, show
 from tests.support.server import ServerProcess
+
+from bench.figures import cpu_share, resident_mb, show
 
 STARTS = 5
 FIRST_POINT_LIMIT_S = 30.0
