@@ -56,14 +56,24 @@ class ServerProcess:
         self._said = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        found = _READY.search(self.wait_for_line("tocsin is ready"))
+        assert found is not None
+        self.url = found[1]
+        return self
+
+    def wait_for_line(self, text: str) -> str:
+        """The next line of its output that holds the text."""
         while True:
             line = self._said.get(timeout=START_TIMEOUT_S)
             if line is None:
-                raise AssertionError("the server ended before it was ready:\n" + "".join(self.lines))
-            found = _READY.search(line)
-            if found is not None and "tocsin is ready" in line:
-                self.url = found[1]
-                return self
+                raise AssertionError(f"the server ended without saying {text!r}:\n" + "".join(self.lines))
+            if text in line:
+                return line
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the settings again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""

@@ -54,7 +54,7 @@ out = Console(highlight=False, soft_wrap=True)
 def main() -> NoReturn:
     """The entry point of the console script."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="tocsin")
     except TocsinError as error:
         print(f"tocsin: {error}", file=sys.stderr)
         sys.exit(1)

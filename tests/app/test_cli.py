@@ -1,0 +1,105 @@
+"""The command line, as it is typed. One server for the whole module; what needs none runs before and after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    environment = {"TOCSIN_HOST__ENABLED": "false"}
+    with ServerProcess(tmp_path_factory.mktemp("cli") / "data", environment) as running:
+        yield running
+
+
+def tocsin(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tocsin.app", *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_sample_goes_in_and_its_trend_comes_out(server: ServerProcess) -> None:
+    assert server.run("store", "cli.metric", "12.5", "--tag", "queue=mail") == ""
+    answer = json.loads(server.run("trend", "cli.metric", "--hours", "1", "--json"))
+    assert (answer["avg"], answer["min"], answer["max"]) == (12.5, 12.5, 12.5)
+    assert "cli.metric is flat" in server.run("trend", "cli.metric")
+
+
+def test_the_default_rules_are_listed(server: ServerProcess) -> None:
+    rules = json.loads(server.run("rules", "list", "--json"))["items"]
+    assert [rule["name"] for rule in rules] == ["High CPU Usage", "High Memory Usage", "Low Disk Space"]
+    assert "High CPU Usage" in server.run("rules", "list")
+
+
+def test_an_alert_is_listed_and_acknowledged(server: ServerProcess) -> None:
+    with server.client() as client:
+        rule = {"name": "Cli", "metric_name": "cli.alert", "condition": ">", "threshold": 1, "duration": 0}
+        client.post("/api/rules", json=rule).raise_for_status()
+    server.run("store", "cli.alert", "2")
+    (alert,) = json.loads(server.run("alerts", "list", "--json", "--state", "firing"))["items"]
+    assert alert["rule_name"] == "Cli"
+    assert "Acknowledged Cli" in server.run("alerts", "ack", str(alert["id"]), "--comment", "on it")
+    (alert,) = json.loads(server.run("alerts", "list", "--json", "--state", "firing"))["items"]
+    assert (alert["acknowledged"], alert["comment"]) == (True, "on it")
+
+
+def test_a_token_of_the_running_server_lets_a_program_push_and_nothing_else(server: ServerProcess) -> None:
+    token = server.run("token", "create", "--role", "writer", "--name", "app").strip()
+    with server.client() as client:
+        client.cookies.clear()
+        client.headers["Authorization"] = f"Bearer {token}"
+        assert client.post("/api/metrics", json={"name": "cli.pushed", "value": 1}).status_code == 200
+        assert client.get("/api/alerts").status_code == 403
+
+
+def test_the_settings_are_read_again_on_sighup(server: ServerProcess) -> None:
+    server.hang_up()
+    server.wait_for_line("settings reloaded")
+
+
+def test_everything_works_without_a_server_too(tmp_path: Path) -> None:
+    where = ("--data-dir", str(tmp_path / "data"))
+    added = tocsin("user", "add", "ada", "--role", "operator", *where, said="a long enough password\n")
+    assert added.returncode == 0, added.stderr
+    assert tocsin("token", "create", "--role", "admin", *where).stdout.startswith("tocsin_")
+    assert tocsin("store", "offline.metric", "3", *where).returncode == 0
+    answer = tocsin("trend", "offline.metric", "--json", *where)
+    assert json.loads(answer.stdout)["avg"] == 3.0
+    assert tocsin("alerts", "list", *where).stdout == "Nothing is wrong.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("store", "x", "many"), 2, "not a valid float"),
+        (("token", "create", "--role", "king"), 1, "There is no role 'king'"),
+        (("token", "create"), 2, "--role"),
+        (("check-config", "--config", "nowhere.toml"), 1, "Cannot read nowhere.toml"),
+        (("alerts", "ack", "999"), 1, "999"),
+        (("store", "x", "1", "--tag", "nothing"), 1, "is not a tag"),
+        (("serve", "--listen", "nowhere"), 1, "'nowhere'"),
+        (("fly",), 2, "fly"),
+    ],
+)
+def test_a_mistake_is_told_with_its_exit_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    where = () if arguments[0] in ("check-config", "fly") else ("--data-dir", str(tmp_path / "data"))
+    done = tocsin(*arguments, *where)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
