@@ -5,9 +5,9 @@ const RANKS: readonly Role[] = ['viewer', 'operator', 'editor', 'admin']
 /** Roles in rising order of power; `writer` stands apart, it only pushes. */
 export const ROLES: readonly { role: Role; may: string }[] = [
   { role: 'viewer', may: 'reads everything on these pages' },
-  { role: 'operator', may: 'also acknowledges alerts and sends failed messages again' },
-  { role: 'editor', may: 'also changes rules and pushes samples' },
-  { role: 'admin', may: 'also manages people and tokens, and reads the audit log' },
+  { role: 'operator', may: 'reads everything, acknowledges alerts, sends failed messages again' },
+  { role: 'editor', may: 'does what an operator does, changes rules and pushes samples' },
+  { role: 'admin', may: 'does everything: people, tokens and the audit log too' },
   { role: 'writer', may: 'pushes samples and nothing else: for agents' },
 ]
 
