@@ -85,7 +85,7 @@ def test_everything_works_without_a_server_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("store", "x", "many"), 2, "not a valid float"),
+        (("store", "x", "many"), 2, "valid number"),
         (("token", "create", "--role", "king"), 1, "There is no role 'king'"),
         (("token", "create"), 2, "--role"),
         (("check-config", "--config", "nowhere.toml"), 1, "Cannot read nowhere.toml"),
