@@ -80,8 +80,10 @@ function signedOut(): void {
 }
 
 export async function signOut(): Promise<void> {
-  await session.signOut()
+  await client.signOut()
   signedOut()
+  // Visitors may have a role of their own.
+  await session.load()
 }
 
 /** Rules change their state with their alerts; many at once are one question. */

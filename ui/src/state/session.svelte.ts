@@ -11,7 +11,7 @@ export class SessionStore {
   session = $state.raw<Session | null>(null)
   error = $state('')
 
-  constructor(private readonly client: Pick<Client, 'session' | 'signIn' | 'redeemLink' | 'signOut'>) {}
+  constructor(private readonly client: Pick<Client, 'session' | 'signIn' | 'redeemLink'>) {}
 
   may(role: Exclude<Role, 'writer'>): boolean {
     return this.session !== null && atLeast(this.session.role, role)
@@ -39,11 +39,6 @@ export class SessionStore {
   async redeem(link: string): Promise<void> {
     await this.client.redeemLink(link)
     await this.load()
-  }
-
-  async signOut(): Promise<void> {
-    await this.client.signOut()
-    this.signedOut()
   }
 
   signedOut = (): void => {
