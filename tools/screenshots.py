@@ -5,6 +5,7 @@ Starts a server of its own, lets it watch this machine for some seconds, breaks 
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 import time
@@ -32,11 +33,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as data:
         environment = {"TOCSIN_HOST__INTERVAL": "1s", "TOCSIN_HOST__HOST": "web-1"}
         with ServerProcess(Path(data) / "data", environment) as server:
+            time.sleep(5)
+            backfill(server)
             break_a_rule(server)
             time.sleep(seconds)
             with chromium() as browser:
                 for look, options in LOOKS.items():
                     take(browser, server.url, folder, look, options)
+
+
+def backfill(server: ServerProcess) -> None:
+    """An hour before now for the gauges that the overview charts, around what they are now: made up, and seeded."""
+    chance = random.Random(1)
+    now = time.time()  # noqa: TID251 - pictures are taken on the machine's own clock
+    with server.client() as client:
+        for metric in client.get("/api/metrics", params={"limit": 1_000}).json()["items"]:
+            if not metric["name"].startswith("system.") or metric["kind"] != "gauge":
+                continue
+            for series in client.get("/api/metrics/series", params={"name": metric["name"]}).json()["items"]:
+                top = 100.0 if metric["unit"] == "%" else None
+                values = walk(chance, series["value"] or 0.0, top)
+                body = [
+                    {"name": metric["name"], "tags": series["labels"], "value": value, "timestamp": now - 10 - age * 10}
+                    for age, value in enumerate(values)
+                ]
+                client.post("/api/metrics", json=body).raise_for_status()
+
+
+def walk(chance: random.Random, start: float, top: float | None) -> list[float]:
+    """360 values, backwards from `start`."""
+    value, slow, values = start or 1.0, 0.0, []
+    for _ in range(360):
+        slow = 0.97 * slow + chance.gauss(0, 0.05)
+        value = max(0.0, (start or 1.0) * (1 + slow) * (1 + chance.gauss(0, 0.04)))
+        values.append(round(min(value, top) if top else value, 2))
+    return values
 
 
 def break_a_rule(server: ServerProcess) -> None:

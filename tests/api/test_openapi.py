@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 from tocsin.api.openapi import openapi_document
@@ -43,3 +44,9 @@ def test_every_reference_leads_somewhere() -> None:
 def test_one_sample_or_a_list_may_be_pushed() -> None:
     schema = operations()["pushSamples"]["requestBody"]["content"]["application/json"]["schema"]
     assert len(schema["oneOf"]) == 2
+
+
+def test_the_description_that_the_pages_are_typed_by_is_the_servers() -> None:
+    kept = Path(__file__).parents[2] / "ui" / "openapi.json"
+    said = json.loads(kept.read_text(encoding="utf-8"))
+    assert said == openapi_document(), "run `python -m tocsin.api.openapi > ui/openapi.json` and `npm run types`"

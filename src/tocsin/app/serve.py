@@ -67,6 +67,7 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
             await web.serve(sockets=[listener])
         finally:
             remove_address(data_dir)
+            log.info("stopping")
 
 
 def _start_reload(server: Server, config: Path | None) -> None:
