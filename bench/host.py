@@ -1,12 +1,8 @@
-"""What reading this machine costs: CPU time of a round, and the share of a core at the usual interval.
-
-python -m bench.host [rounds]
-"""
+"""What reading this machine costs: CPU time of a round, and the share of a core at the usual interval."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 
@@ -20,6 +16,8 @@ from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import SystemClock
 from tocsin.runtime.offload import DaemonOffload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+
+ROUNDS = 200
 
 
 class Nowhere:
@@ -84,5 +82,9 @@ async def measure(rounds: int) -> None:
     offload.close()
 
 
+def main() -> None:
+    asyncio.run(measure(ROUNDS))
+
+
 if __name__ == "__main__":
-    asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    main()
