@@ -75,6 +75,8 @@ def test_everything_works_without_a_server_too(tmp_path: Path) -> None:
     where = ("--data-dir", str(tmp_path / "data"))
     added = tocsin("user", "add", "ada", "--role", "operator", *where, said="a long enough password\n")
     assert added.returncode == 0, added.stderr
+    assert tocsin("user", "password", "Ada", *where, said="another long password\n").returncode == 0
+    assert "There is no user 'bob'" in tocsin("user", "password", "bob", *where, said="some long password\n").stderr
     assert tocsin("token", "create", "--role", "admin", *where).stdout.startswith("tocsin_")
     assert tocsin("store", "offline.metric", "3", *where).returncode == 0
     answer = tocsin("trend", "offline.metric", "--json", *where)

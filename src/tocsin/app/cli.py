@@ -195,6 +195,19 @@ def user_add(
     print(f"Added {name} as {role}.", file=sys.stderr)
 
 
+@user_app.command("password")
+def user_password(
+    name: Annotated[str, typer.Argument(help="Who gets a new password.")],
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Set a user's password, asked for as in `user add`. The user is signed out everywhere."""
+    from tocsin.app.offline import set_password
+
+    _run(set_password(config, data_dir, name, _read_password()))
+    print(f"Set the password of {name}.", file=sys.stderr)
+
+
 @token_app.command("create")
 def token_create(
     role: Annotated[str, typer.Option(help="writer, viewer, operator, editor or admin.")],

@@ -15,7 +15,7 @@ from tocsin.app.wiring import open_state_store
 from tocsin.app.world import real_world
 from tocsin.model.audit import Actor
 from tocsin.model.duration import Duration
-from tocsin.model.errors import UserError
+from tocsin.model.errors import NotFoundError, UserError
 from tocsin.model.people import Role
 from tocsin.runtime.telemetry import Telemetry
 
@@ -24,6 +24,15 @@ async def add_user(config: Path | None, data_dir: Path, name: str, role: str, pa
     """Raises UserError, ConflictError where the name is taken."""
     async with open_people(load_settings(config, os.environ), data_dir) as people:
         await people.add_user(name, password, role_of(role), local_actor())
+
+
+async def set_password(config: Path | None, data_dir: Path, name: str, password: str) -> None:
+    """For whoever is locked out. Raises NotFoundError, UserError."""
+    async with open_people(load_settings(config, os.environ), data_dir) as people:
+        user = next((user for user in await people.users() if user.name.casefold() == name.casefold()), None)
+        if user is None:
+            raise NotFoundError(f"There is no user {name!r}.")
+        await people.set_password(user.id, password, local_actor())
 
 
 async def create_token(config: Path | None, data_dir: Path, name: str, role: str, expires_in: str | None) -> str:
