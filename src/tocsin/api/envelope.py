@@ -19,13 +19,24 @@ log = get_log("api")
 SMALL_BODY_MAX = 256 * 1024
 """Bytes; enough for any single object that a person writes. Pushed samples have a limit of their own."""
 
-BULK_PATHS = frozenset({"/api/metrics"})
+BULK_PATHS = frozenset(
+    {
+        "/api/metrics",
+        "/api/v1/write",
+        "/api/v1/otlp/v1/metrics",
+        "/v1/metrics",
+        "/write",
+        "/api/v2/write",
+        "/api/v1/import/prometheus",
+    }
+)
 """Paths that take samples in bulk: large, and compressed where the sender likes."""
 
 CLIENT_LEFT = 499
 """Counted as the status of a request whose sender left before the end; nobody hears it."""
 
-BULK_ENCODINGS = frozenset({"", "identity", "gzip"})
+BULK_ENCODINGS = ("gzip", "deflate", "snappy", "zstd")
+"""deflate is zlib's format (RFC 9110), snappy its block format, as Prometheus' remote write has it."""
 
 _COMMON_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -80,8 +91,8 @@ class Envelope:
         bulk = scope["path"] in BULK_PATHS
         limit = self._body_max if bulk else min(SMALL_BODY_MAX, self._body_max)
         encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in (BULK_ENCODINGS if bulk else ("", "identity")):
-            accepted = "gzip" if bulk else "identity"
+        if encoding not in ("", "identity") and not (bulk and encoding in BULK_ENCODINGS):
+            accepted = ", ".join(BULK_ENCODINGS) if bulk else "identity"
             detail = f"Content-Encoding {encoding!r} is not understood here; use {accepted}."
             await problem(415, detail, headers={"Accept-Encoding": accepted})(scope, receive, send)
         elif (length := headers.get("content-length", "")).isdigit() and int(length) > limit:
