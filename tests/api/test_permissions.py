@@ -13,6 +13,7 @@ PUBLIC = {
     ("GET", "/healthz"),
     ("GET", "/-/healthy"),
     ("GET", "/readyz"),
+    ("GET", "/ping"),
     ("GET", "/-/ready"),
     ("POST", "/api/session"),
     ("POST", "/api/session/link"),
@@ -29,6 +30,10 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("PUT", "/api/session/password"): EVERYBODY,
     ("DELETE", "/api/session"): EVERYBODY,
     ("POST", "/api/metrics"): WRITERS,
+    ("POST", "/write"): WRITERS,
+    ("POST", "/api/v2/write"): WRITERS,
+    ("GET", "/query"): WRITERS,
+    ("POST", "/query"): WRITERS,
     ("GET", "/api/metrics"): READERS,
     ("GET", "/api/metrics/series"): READERS,
     ("GET", "/api/metrics/range"): READERS,
@@ -109,7 +114,7 @@ async def test_an_anonymous_role_opens_what_that_role_may() -> None:
         assert refused.status_code == 401
 
 
-@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense", ""])
+@pytest.mark.parametrize("header", ["Basic !", "Basic Og==", "Digest a", "Bearer", "Token ", "nonsense", ""])
 async def test_another_kind_of_authorization_is_refused_with_a_hint(stranger: httpx.AsyncClient, header: str) -> None:
     answer = await stranger.get("/api/alerts", headers={"Authorization": header})
     assert answer.status_code == 401

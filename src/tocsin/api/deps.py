@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -31,6 +32,9 @@ from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
 
 COOKIE = "tocsin_session"
+
+TOKEN_IN_QUERY_PATHS = frozenset({"/write", "/query", "/api/v2/write"})
+"""InfluxDB's own paths, whose clients may send name and password as `u` and `p`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +138,42 @@ def require(*any_of: Permission) -> Any:
 async def identify(connection: HTTPConnection) -> Caller:
     """Raises NotSignedInError; AccessError for a request that another site's page sent with the cookie."""
     wiring = wiring_of(connection)
-    bearer = bearer_of(connection)
-    if bearer is None:
+    scheme, bearer = token_of(connection)
+    if bearer is None or scheme == "basic":  # a browser sends cookies and Basic by itself
         check_origin(connection)
     principal = await wiring.services.gate.identify(bearer=bearer, cookie=connection.cookies.get(COOKIE))
     return Caller(principal, wiring.origins.address(connection))
 
 
-def bearer_of(connection: HTTPConnection) -> str | None:
-    """The token of an Authorization header. A caller who sends one has chosen it; the cookie is not looked at."""
+def token_of(connection: HTTPConnection) -> tuple[str, str | None]:
+    """(how it was sent, the token), None where none was. Raises NotSignedInError.
+
+    A caller who sends one has chosen it; the cookie is not looked at. Besides Bearer there are InfluxDB's
+    Token, and Basic for agents that know no other: there the password is the token, or the name without one.
+    """
     header = connection.headers.get("authorization")
     if header is None:
-        return None
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+        asked = connection.query_params
+        in_query = asked.get("p") or asked.get("u") if connection.scope["path"] in TOKEN_IN_QUERY_PATHS else None
+        return "query", in_query or None
+    scheme, _, text = header.partition(" ")
+    scheme, token = scheme.lower(), text.strip()
+    if scheme == "basic":
+        token = _token_in_basic(token)
+    elif scheme not in ("bearer", "token"):
+        token = ""
+    if not token:
         raise NotSignedInError("Send the token as `Authorization: Bearer …`.")
-    return token.strip()
+    return scheme, token
+
+
+def _token_in_basic(encoded: str) -> str:
+    """The empty string where it is not Basic's form."""
+    try:
+        name, _, password = b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password or name
 
 
 def check_origin(connection: HTTPConnection) -> None:

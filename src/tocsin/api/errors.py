@@ -74,14 +74,15 @@ def problem(
     return Response(msgspec.json.encode(body | more), status, headers, MEDIA_TYPE)
 
 
-def problem_of(error: TocsinError) -> Response:
+def problem_of(error: TocsinError, /, **more: object) -> Response:
+    """`more` as for `problem`."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="tocsin"'
     if isinstance(error, TransientError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or RETRY_AFTER_S[status])))
-    return problem(status, str(error), field=getattr(error, "field", None), headers=headers)
+    return problem(status, str(error), field=getattr(error, "field", None), headers=headers, **more)
 
 
 def add_handlers(app: FastAPI) -> None:

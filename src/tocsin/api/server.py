@@ -14,7 +14,20 @@ from tocsin.api.description import describe
 from tocsin.api.envelope import Envelope
 from tocsin.api.errors import add_handlers
 from tocsin.api.origin import Origins
-from tocsin.api.routes import about, alerts, audit, history, live, metrics, outbox, people, rules, session, trends
+from tocsin.api.routes import (
+    about,
+    alerts,
+    audit,
+    history,
+    influx,
+    live,
+    metrics,
+    outbox,
+    people,
+    rules,
+    session,
+    trends,
+)
 from tocsin.api.settings import ServerSettings
 from tocsin.api.site import BUILT, read_site, site_routes
 
@@ -22,7 +35,7 @@ GZIP_MIN_BYTES = 2_048
 GZIP_LEVEL = 4
 """Measured on chart JSON: 90 MB/s to 30 % of the size; 6 is at 24 MB/s and 9 at 6 MB/s for 27 %."""
 
-FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live)
+FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live, influx)
 
 
 def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) -> FastAPI:
