@@ -44,6 +44,8 @@ class Refusal(StrEnum):
     FUTURE = "future"
     SERIES_LIMIT = "series limit"
     ID_TAKEN = "id taken"
+    HISTOGRAM = "native histogram"
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
