@@ -11,6 +11,7 @@ from tests.support.virtual_time import run_virtual
 
 from tocsin.app.config import Settings
 from tocsin.app.wiring import open_server
+from tocsin.ingest.settings import GraphiteSettings
 from tocsin.runtime.clock import LoopClock
 from tocsin.store.memory import MemorySampleStore
 
@@ -40,8 +41,12 @@ def test_the_loops_of_the_map_are_those_of_a_running_server(tmp_path: Path) -> N
     assert _table("Loops", 1) - {"commit"} == run_virtual(lambda: _loops(tmp_path))
 
 
+EVERYTHING = Settings(graphite=GraphiteSettings(listen="127.0.0.1:0"))
+"""What is off by default is on."""
+
+
 async def _loops(folder: Path) -> set[str]:
     clock = LoopClock(asyncio.get_running_loop(), START_MS)
     world = virtual_world(Machine(clock, {}), MailServer(clock), MemorySampleStore(clock=clock), clock, seed=1)
-    async with open_server(Settings(), folder, world, url="http://sim") as server:
+    async with open_server(EVERYTHING, folder, world, url="http://sim") as server:
         return set(server.tasks.names)

@@ -23,6 +23,7 @@ from tocsin.app.housekeeping import Housekeeping
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
+from tocsin.ingest.listen.graphite import GraphiteListener
 from tocsin.model.audit import SYSTEM, AuditEntry
 from tocsin.model.errors import UserError
 from tocsin.model.outbox import Target
@@ -198,6 +199,9 @@ async def open_server(
 
         parsing = world.offload("parsing", 1)
         stack.callback(parsing.close)
+        graphite = GraphiteListener(
+            settings.graphite, settings.ingest, appender, clock=clock, offload=parsing, telemetry=telemetry
+        )
         started_ms = clock.now_ms()
         services = Services(
             gate=gate,
@@ -232,6 +236,8 @@ async def open_server(
             tasks.start("housekeeping", housekeeping.run)
             if settings.host.enabled:
                 tasks.start("host", collector.run)
+            if settings.graphite.listen:
+                tasks.start("graphite", graphite.run)
         yield Server(engine, api, services, tasks, dispatcher, link)
 
 

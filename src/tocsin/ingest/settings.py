@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tocsin.ingest.listen.address import parse_address
 from tocsin.model.duration import MINUTE_MS, SECOND_MS, Duration
 from tocsin.model.errors import UserError
 
@@ -55,3 +56,25 @@ class HostSettings:
             raise UserError("interval must be at least 1s.", field="interval")
         if self.mount_timeout <= 0:
             raise UserError("mount_timeout must be longer than 0s.", field="mount_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphiteSettings:
+    """Graphite's plaintext protocol over TCP. It knows no passwords: whoever reaches the port may write."""
+
+    listen: str = field(default="", metadata={"doc": "`HOST:PORT`, such as `127.0.0.1:2003`; empty: off"})
+    connections: int = field(default=256, metadata={"doc": "connections at once"})
+    idle: Duration = field(
+        default=Duration(10 * MINUTE_MS), metadata={"doc": "how long a connection may be silent before it is closed"}
+    )
+    line_bytes: int = field(default=16_384, metadata={"doc": "bytes in one line"})
+
+    def __post_init__(self) -> None:
+        if self.connections < 1:
+            raise UserError("connections must be at least 1.", field="connections")
+        if self.idle <= 0:
+            raise UserError("idle must be longer than 0s.", field="idle")
+        if self.line_bytes < 1:
+            raise UserError("line_bytes must be at least 1.", field="line_bytes")
+        if self.listen:
+            parse_address(self.listen)

@@ -1,0 +1,1 @@
+"""listen takes samples from sockets of its own, for protocols that are older than HTTP."""
