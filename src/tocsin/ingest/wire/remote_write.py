@@ -1,0 +1,530 @@
+"""Prometheus remote write 1.0 (`prometheus.WriteRequest`) and 2.0 (`io.prometheus.write.v2.Request`).
+
+Both are protobuf, read here by hand, so that no object is made for a sample. A series' labels are the same bytes in
+each request, so known ones are recognised by these bytes and not decoded. Exemplars are counted and left out; native
+histograms are refused. A series whose labels are wrong is refused with its samples, and the others are taken.
+
+Source: Prometheus remote-write specifications 1.0 and 2.0; prompb/remote.proto, prompb/types.proto,
+prompb/io/prometheus/write/v2/types.proto; protobuf's encoding guide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from tocsin.ingest.rows import Refusal, Rejection, Rows
+from tocsin.ingest.settings import IngestSettings
+from tocsin.model.errors import TooLargeError, UserError
+from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.series import FloatArray, MetricInfo, TimeArray
+
+REMEMBERED_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes of label blocks that are remembered: about 130,000 series as node exporters have them."""
+
+SYMBOLS_MAX = 500_000
+
+KINDS = ("", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
+"""By the number that both versions give them."""
+
+UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "percent": "%", "celsius": "Cel", "volts": "V", "amperes": "A"}
+"""Prometheus' words for units in UCUM's letters; others stay as they are."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT_BYTES_MAX = 10
+_SHOWN_MAX = 40
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_HISTOGRAMS = "Native histograms are not stored; let the sender send classic ones."
+_NOT_UTF8 = "A label is not UTF-8."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """One request. `sent` counts samples and native histograms, which are all in `refused`."""
+
+    rows: Rows
+    refused: tuple[Rejection, ...]
+    infos: tuple[MetricInfo, ...]
+    sent: int
+    exemplars: int
+
+
+class _Fault(NamedTuple):
+    reason: str
+    kind: Refusal = Refusal.MALFORMED
+
+
+def parse_v1(body: bytes, limits: IngestSettings) -> Written:
+    """Raises UserError where the body is no such message; TooLargeError where it holds too many samples."""
+    return _quick_v1(body, limits) or _plain_v1(body, limits)
+
+
+def parse_v2(body: bytes, limits: IngestSettings) -> Written:
+    """As parse_v1. The symbols may follow the series that name them."""
+    taken = _Taken(limits)
+    symbols: list[str | None] = []
+    series: list[tuple[int, int]] = []
+    for number, kind, start, stop in _fields(body, 0, len(body)):
+        if number == 4 and kind == _BYTES:
+            symbols.append(_text(body[start:stop]))
+            if len(symbols) > SYMBOLS_MAX:
+                raise TooLargeError(f"One request may hold {SYMBOLS_MAX} symbols; send them in several.")
+        elif number == 5 and kind == _BYTES:
+            series.append((start, stop))
+            taken.check_series(len(series))
+    labels_of = _memory(limits).of_symbols
+    for start, stop in series:
+        _take_series_v2(body, start, stop, symbols, labels_of, taken)
+    return taken.written()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What has been read of a request so far; `bits` are the values' own."""
+
+    limits: IngestSettings
+    series: list[Labels] = field(default_factory=list)
+    which: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    bits: list[int] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
+    refused: list[Rejection] = field(default_factory=list)
+    infos: dict[str, MetricInfo] = field(default_factory=dict)
+    sent: int = 0
+    exemplars: int = 0
+
+    def check_series(self, count: int) -> None:
+        if count > self.limits.samples_max:
+            raise TooLargeError(f"One request may hold {self.limits.samples_max} series; send them in several.")
+
+    def take(self, labels: Labels | _Fault, samples: Sequence[tuple[int, int]], histograms: int) -> None:
+        """samples as (ms, the value's bits)."""
+        first = self.sent
+        self.sent += len(samples) + histograms
+        if self.sent > self.limits.samples_max:
+            raise _too_many(self.limits)
+        after = first + len(samples)
+        if isinstance(labels, _Fault):
+            self.refused += [Rejection(at, *labels) for at in range(first, self.sent)]
+            return
+        self.refused += [Rejection(at, _NO_HISTOGRAMS, Refusal.HISTOGRAM) for at in range(after, self.sent)]
+        if samples:
+            self.which += [len(self.series)] * len(samples)
+            self.series.append(labels)
+            self.index += range(first, after)
+            for time, bits in samples:
+                self.times.append(time)
+                self.bits.append(bits)
+
+    def describe(self, name: str | None, kind: int, help_: str | None, unit: str | None) -> None:
+        """Passed over where it says nothing or cannot be kept: no sample is lost by it."""
+        limits = self.limits
+        known = KINDS[kind] if kind < len(KINDS) else ""
+        if not name or len(name) > limits.name_chars_max or _CONTROL.search(name) or not (known or help_ or unit):
+            return
+        said = (help_ or "").replace("\0", "")[: limits.value_chars_max]
+        measured = _CONTROL.sub("", unit or "")[: limits.name_chars_max]
+        self.infos[name] = MetricInfo(name, UNITS.get(measured, measured), known, said)
+        if len(self.infos) > limits.samples_max:
+            raise TooLargeError(f"One request may describe {limits.samples_max} metrics; send them in several.")
+
+    def written(self) -> Written:
+        times = np.array(self.times, np.int64)
+        values = np.array(self.bits, np.uint64).view(np.float64)
+        index = np.array(self.index, np.int64)
+        rows = Rows(tuple(self.series), np.array(self.which, np.int64), times, values, index)
+        return Written(rows, tuple(self.refused), tuple(self.infos.values()), self.sent, self.exemplars)
+
+
+# Version 1 as nearly every request of it is: series of known labels with one sample each.
+
+_SAMPLE = 18
+"""Bytes of a sample as a field: tag and length, tag and float64, tag and six bytes of ms (until the year 2109)."""
+_SAMPLE_HEAD = b"\x12\x10\x09"
+_ZERO = 9
+"""Without the value, which is left out where it is 0."""
+_ZERO_HEAD = b"\x12\x07\x10"
+
+
+def _quick_v1(body: bytes, limits: IngestSettings) -> Written | None:
+    """None where something in the request is of another form.
+
+    The bytes before a sample are known to be whole fields, so what follows them can be read in one way only.
+    """
+    known = _memory(limits).blocks
+    seen: dict[bytes, int] = {}
+    series: list[Labels] = []
+    which: list[int] = []
+    ends: list[int] = []
+    zeros: list[int] = []
+    at, size = 0, len(body)
+    while at + 3 <= size and body[at] == 0x0A:
+        length = body[at + 1]
+        at += 2
+        if length >= 0x80:
+            if body[at] >= 0x80:
+                break
+            length = length & 0x7F | body[at] << 7
+            at += 1
+        end = at + length
+        if length <= _SAMPLE or end > size:
+            break
+        tail = end - _SAMPLE
+        block = body[at:tail]
+        head = _SAMPLE_HEAD
+        if block not in known:
+            tail = end - _ZERO
+            block = body[at:tail]
+            head = _ZERO_HEAD
+            zeros.append(len(ends))
+        labels = known.get(block)
+        if labels is None or body[tail : tail + 3] != head:
+            break
+        number = seen.get(block)
+        if number is None:
+            number = seen[block] = len(series)
+            series.append(labels)
+        which.append(number)
+        ends.append(end)
+        at = end
+    _check_count(len(ends), limits)
+    read = _read_tails(body, np.array(ends, np.int64), zeros) if ends and at == size else None
+    if read is None:
+        return None
+    rows = Rows(tuple(series), np.array(which, np.int64), *read, np.arange(len(ends)))
+    return Written(rows, (), (), len(ends), 0)
+
+
+def _read_tails(body: bytes, ends: TimeArray, zeros: list[int]) -> tuple[TimeArray, FloatArray] | None:
+    """Times and values of samples that end there. None where a time does not have six bytes."""
+    raw = np.frombuffer(body, np.uint8)
+    stamps = raw[ends[:, None] + np.arange(-6, 0)]
+    if (stamps[:, :5] < 0x80).any() or (stamps[:, 5] >= 0x80).any():
+        return None
+    times = ((stamps & 0x7F).astype(np.int64) << np.arange(0, 42, 7)).sum(axis=1)
+    full = np.ones(len(ends), np.bool_)
+    full[zeros] = False
+    if (raw[ends[full] - 7] != 0x10).any():
+        return None
+    bits = np.zeros(len(ends), np.uint64)
+    bits[full] = raw[ends[full, None] + np.arange(-15, -7)].view("<u8")[:, 0]
+    return times, bits.view(np.float64)
+
+
+# Version 1, whatever it holds.
+
+
+def _plain_v1(body: bytes, limits: IngestSettings) -> Written:
+    taken = _Taken(limits)
+    memory = _memory(limits)
+    seen = 0
+    for number, kind, start, stop in _fields(body, 0, len(body)):
+        if kind != _BYTES:
+            continue
+        if number == 1:
+            seen += 1
+            taken.check_series(seen)
+            _take_series_v1(body, start, stop, memory.of_block, taken)
+        elif number == 3:
+            _take_metadata_v1(body, start, stop, taken)
+    return taken.written()
+
+
+def _take_series_v1(
+    body: bytes, start: int, stop: int, labels_of: Callable[[bytes], Labels | _Fault], taken: _Taken
+) -> None:
+    labels: list[bytes] = []
+    samples: list[tuple[int, int]] = []
+    histograms = 0
+    before = start
+    for number, kind, first, end in _fields(body, start, stop):
+        if kind == _BYTES and number == 1:
+            if len(labels) <= taken.limits.labels_max + 1:  # one more than may be is enough to refuse them
+                labels.append(body[before:end])
+        elif kind == _BYTES and number == 2:
+            samples.append(_sample(body, first, end))
+            _check_count(taken.sent + len(samples) + histograms, taken.limits)
+        elif kind == _BYTES and number == 3:
+            taken.exemplars += 1
+        elif kind == _BYTES and number == 4:
+            histograms += 1
+            _check_count(taken.sent + len(samples) + histograms, taken.limits)
+        before = end
+    taken.take(labels_of(b"".join(labels)), samples, histograms)
+
+
+def _take_metadata_v1(body: bytes, start: int, stop: int, taken: _Taken) -> None:
+    kind = 0
+    texts: dict[int, str | None] = {}
+    for number, wire, first, end in _fields(body, start, stop):
+        if number == 1 and wire == _VARINT:
+            kind = first
+        elif number in (2, 4, 5) and wire == _BYTES:
+            texts[number] = _text(body[first:end])
+    taken.describe(texts.get(2), kind, texts.get(4), texts.get(5))
+
+
+# Version 2.
+
+
+def _take_series_v2(
+    body: bytes,
+    start: int,
+    stop: int,
+    symbols: Sequence[str | None],
+    labels_of: Callable[[tuple[str | None, ...]], Labels | _Fault],
+    taken: _Taken,
+) -> None:
+    refs: list[int] = []
+    samples: list[tuple[int, int]] = []
+    histograms = 0
+    metadata: tuple[int, int] | None = None
+    refs_max = 2 * (taken.limits.labels_max + 2)  # one label more than may be is enough to refuse them
+    for number, kind, first, end in _fields(body, start, stop):
+        if number == 1 and kind == _BYTES:
+            refs += _packed(body, first, end, refs_max - len(refs))
+        elif number == 1 and kind == _VARINT:  # not packed, which protobuf's readers have to take too
+            if len(refs) < refs_max:
+                refs.append(first)
+        elif number == 2 and kind == _BYTES:
+            samples.append(_sample(body, first, end))
+            _check_count(taken.sent + len(samples) + histograms, taken.limits)
+        elif number == 3 and kind == _BYTES:
+            histograms += 1
+            _check_count(taken.sent + len(samples) + histograms, taken.limits)
+        elif number == 4 and kind == _BYTES:
+            taken.exemplars += 1
+        elif number == 5 and kind == _BYTES:
+            metadata = (first, end)
+    labels = _labels_of_refs(refs, symbols, labels_of)
+    taken.take(labels, samples, histograms)
+    if metadata is not None and isinstance(labels, Labels):
+        _take_metadata_v2(body, *metadata, symbols, labels.name, taken)
+
+
+def _packed(body: bytes, at: int, stop: int, most: int) -> list[int]:
+    """The first of them: more are read, but not kept."""
+    numbers: list[int] = []
+    while at < stop:
+        number, at = _varint(body, at, stop)
+        if len(numbers) < most:
+            numbers.append(number)
+    return numbers
+
+
+def _labels_of_refs(
+    refs: Sequence[int],
+    symbols: Sequence[str | None],
+    labels_of: Callable[[tuple[str | None, ...]], Labels | _Fault],
+) -> Labels | _Fault:
+    if len(refs) % 2:
+        return _Fault("A label has a name and no value: the number of references is odd.")
+    try:
+        return labels_of(tuple([symbols[ref] for ref in refs]))
+    except IndexError:
+        return _Fault(f"A label refers to symbol {max(refs)}, and the request has {len(symbols)}.")
+
+
+def _take_metadata_v2(
+    body: bytes, start: int, stop: int, symbols: Sequence[str | None], name: str, taken: _Taken
+) -> None:
+    said = {1: 0, 3: 0, 4: 0}
+    for number, kind, first, _ in _fields(body, start, stop):
+        if number in said and kind == _VARINT:
+            said[number] = first
+    help_, unit = (symbols[ref] if 0 < ref < len(symbols) else "" for ref in (said[3], said[4]))
+    taken.describe(name, said[1], help_, unit)
+
+
+# Both versions.
+
+
+def _sample(body: bytes, start: int, stop: int) -> tuple[int, int]:
+    """(ms, the value's bits): a float would not be sure to keep what a NaN carries."""
+    time = bits = 0
+    for number, kind, first, end in _fields(body, start, stop):
+        if number == 1 and kind == _FIXED64:
+            bits = int.from_bytes(body[first:end], "little")
+        elif number == 2 and kind == _VARINT:
+            time = first - (1 << 64) if first >> 63 else first
+    return time, bits
+
+
+def _check_count(count: int, limits: IngestSettings) -> None:
+    if count > limits.samples_max:
+        raise _too_many(limits)
+
+
+def _too_many(limits: IngestSettings) -> TooLargeError:
+    return TooLargeError(f"One request may hold {limits.samples_max} samples; send them in several.")
+
+
+def _fields(body: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    """(number, wire type, start, end) of each field; for a varint its value instead of the start.
+
+    Raises UserError where the bytes up to `stop` are not whole fields.
+    """
+    while at < stop:
+        tag = body[at]
+        at += 1
+        if tag >= 0x80:
+            tag, at = _varint(body, at - 1, stop)
+        number, kind = tag >> 3, tag & 7
+        if kind == _BYTES:
+            if at < stop and body[at] < 0x80:
+                length = body[at]
+                at += 1
+            else:
+                length, at = _varint(body, at, stop)
+            end = at + length
+        elif kind == _VARINT:
+            at, end = _varint(body, at, stop)
+        elif kind in (_FIXED64, _FIXED32):
+            end = at + (8 if kind == _FIXED64 else 4)
+        else:
+            raise UserError(f"The body is not remote write's protobuf: wire type {kind} at byte {at}.")
+        if end > stop or number == 0:
+            raise _broken(at if kind != _VARINT else end)
+        yield number, kind, at, end
+        at = end
+
+
+def _varint(body: bytes, at: int, stop: int) -> tuple[int, int]:
+    """(value of 64 bits, where it ends)."""
+    value = shift = 0
+    for end in range(at, min(stop, at + _VARINT_BYTES_MAX)):
+        byte = body[end]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, end + 1
+        shift += 7
+    raise _broken(at)
+
+
+def _broken(at: int) -> UserError:
+    return UserError(f"The body is not remote write's protobuf, or ends too early: see byte {at}.")
+
+
+def _text(raw: bytes) -> str | None:
+    """None where it is not UTF-8, of which half a surrogate pair is no part."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _memory(limits: IngestSettings) -> _Memory:
+    return _Memory(limits)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Labels by the bytes, or the symbols, that said them. Only good ones are kept.
+
+    All are forgotten when there are too many: the active ones come again with the next request.
+    """
+
+    limits: IngestSettings
+    blocks: dict[bytes, Labels] = field(default_factory=dict)
+    symbols: dict[tuple[str | None, ...], Labels] = field(default_factory=dict)
+    remembered_bytes: int = 0
+
+    def of_block(self, block: bytes) -> Labels | _Fault:
+        """block: the label fields of a version 1 series, one after another."""
+        labels = self.blocks.get(block)
+        if labels is not None:
+            return labels
+        fresh = _checked(_pairs(block), self.limits)
+        if isinstance(fresh, Labels):
+            self._make_room(len(block))
+            self.blocks[block] = fresh
+        return fresh
+
+    def of_symbols(self, symbols: tuple[str | None, ...]) -> Labels | _Fault:
+        """symbols: name, value, name, value, …"""
+        labels = self.symbols.get(symbols)
+        if labels is not None:
+            return labels
+        fresh = _checked(list(zip(symbols[::2], symbols[1::2], strict=True)), self.limits)
+        if isinstance(fresh, Labels):
+            self._make_room(sum(map(len, filter(None, symbols))))
+            self.symbols[symbols] = fresh
+        return fresh
+
+    def _make_room(self, size: int) -> None:
+        self.remembered_bytes += size
+        if self.remembered_bytes > REMEMBERED_BYTES_MAX:
+            self.blocks.clear()
+            self.symbols.clear()
+            self.remembered_bytes = size
+
+
+def _pairs(block: bytes) -> list[tuple[str | None, str | None]]:
+    pairs: list[tuple[str | None, str | None]] = []
+    for _, _, start, stop in _fields(block, 0, len(block)):
+        name: str | None = ""
+        value: str | None = ""
+        for number, kind, first, end in _fields(block, start, stop):
+            if number == 1 and kind == _BYTES:
+                name = _text(block[first:end])
+            elif number == 2 and kind == _BYTES:
+                value = _text(block[first:end])
+        pairs.append((name, value))
+    return pairs
+
+
+def _checked(pairs: Sequence[tuple[str | None, str | None]], limits: IngestSettings) -> Labels | _Fault:
+    """The labels in order, without the empty ones."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name is None or value is None:
+            return _Fault(_NOT_UTF8)
+        if name in found:
+            return _Fault(f"The label {_shown(name)} is there twice.")
+        found[name] = value
+    if len(found) - (METRIC_NAME in found) > limits.labels_max:
+        return _Fault(f"There are more than {limits.labels_max} labels.", Refusal.TOO_MANY_LABELS)
+    metric = found.pop(METRIC_NAME, "")
+    for name, value in found.items():
+        fault = _label_fault(name, value, limits)
+        if fault:
+            return fault
+    return _metric_fault(metric, limits) or Labels.metric(metric, found)
+
+
+def _metric_fault(metric: str, limits: IngestSettings) -> _Fault | None:
+    if not metric:
+        return _Fault(f"The series has no name: the label {METRIC_NAME} is missing.")
+    if len(metric) > limits.name_chars_max:
+        return _Fault(f"The name {_shown(metric)} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG)
+    if _CONTROL.search(metric):
+        return _Fault(f"The name {_shown(metric)} holds a control character.")
+    return None
+
+
+def _label_fault(name: str, value: str, limits: IngestSettings) -> _Fault | None:
+    if not name:
+        return _Fault("A label has no name.")
+    if len(name) > limits.name_chars_max:
+        reason = f"The label's name {_shown(name)} is longer than {limits.name_chars_max} characters."
+        return _Fault(reason, Refusal.TOO_LONG)
+    if _CONTROL.search(name):
+        return _Fault(f"The label's name {_shown(name)} holds a control character.")
+    if len(value) > limits.value_chars_max:
+        reason = f"The label {_shown(name)} is longer than {limits.value_chars_max} characters."
+        return _Fault(reason, Refusal.TOO_LONG)
+    if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
+        return _Fault(f"The label {_shown(name)} holds a NUL character.")
+    return None
+
+
+def _shown(text: str) -> str:
+    """A sender's own text, short and on one line, for an answer."""
+    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"
