@@ -31,6 +31,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("DELETE", "/api/session"): EVERYBODY,
     ("POST", "/api/metrics"): WRITERS,
     ("POST", "/write"): WRITERS,
+    ("POST", "/api/v1/write"): WRITERS,
     ("POST", "/api/v2/write"): WRITERS,
     ("GET", "/query"): WRITERS,
     ("POST", "/query"): WRITERS,

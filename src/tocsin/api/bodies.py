@@ -26,14 +26,15 @@ _ZSTD_FULL = "failed to write whole buffer"
 """What cramjam says when the output does not fit; it has no error of its own for that."""
 
 
-async def read_body(request: Request, body_max: int, offload: Offload) -> bytes:
+async def read_body(request: Request, body_max: int, offload: Offload, *, unnamed: str = "identity") -> bytes:
     """The body as it was before the sender packed it. Raises TooLargeError, UserError.
 
-    The envelope has checked the packed size and the encoding before.
+    `unnamed` is the encoding of senders that name none. The envelope has checked the packed size and the
+    encoding before.
     """
     body = await request.body()
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
+    encoding = request.headers.get("content-encoding", "").strip().lower() or unnamed
+    if encoding == "identity":
         return body
     # zstd has no bound on its growth that would help
     inline_max = {"snappy": _SNAPPY_INLINE_MAX, "zstd": 0}.get(encoding, _INLINE_MAX)

@@ -24,6 +24,7 @@ from tocsin.api.routes import (
     metrics,
     outbox,
     people,
+    remote_write,
     rules,
     session,
     trends,
@@ -35,7 +36,7 @@ GZIP_MIN_BYTES = 2_048
 GZIP_LEVEL = 4
 """Measured on chart JSON: 90 MB/s to 30 % of the size; 6 is at 24 MB/s and 9 at 6 MB/s for 27 %."""
 
-FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live, influx)
+FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live, influx, remote_write)
 
 
 def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) -> FastAPI:
