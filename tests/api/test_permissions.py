@@ -33,6 +33,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/write"): WRITERS,
     ("POST", "/api/v1/write"): WRITERS,
     ("POST", "/api/v2/write"): WRITERS,
+    ("POST", "/api/v1/import/prometheus"): WRITERS,
     ("GET", "/query"): WRITERS,
     ("POST", "/query"): WRITERS,
     ("GET", "/api/metrics"): READERS,

@@ -18,6 +18,7 @@ from tocsin.api.routes import (
     about,
     alerts,
     audit,
+    exposition,
     history,
     influx,
     live,
@@ -36,7 +37,22 @@ GZIP_MIN_BYTES = 2_048
 GZIP_LEVEL = 4
 """Measured on chart JSON: 90 MB/s to 30 % of the size; 6 is at 24 MB/s and 9 at 6 MB/s for 27 %."""
 
-FAMILIES = (session, metrics, trends, rules, alerts, history, outbox, people, audit, about, live, influx, remote_write)
+FAMILIES = (
+    session,
+    metrics,
+    trends,
+    rules,
+    alerts,
+    history,
+    outbox,
+    people,
+    audit,
+    about,
+    live,
+    influx,
+    exposition,
+    remote_write,
+)
 
 
 def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) -> FastAPI:
