@@ -23,7 +23,9 @@ from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.appender import Appender
+from tocsin.ingest.ports import SampleObserver
 from tocsin.ingest.settings import IngestSettings
+from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.model.alert import AlertEvent, AlertEventKind, AlertState, Change
 from tocsin.model.audit import Actor
 from tocsin.model.people import Role
@@ -91,6 +93,7 @@ async def open_api(
     readiness: Sequence[ReadinessCheck] = (),
     site: Path = NO_SITE,
     recheck_s: float = 30.0,
+    observers: Sequence[SampleObserver] = (),
 ) -> AsyncIterator[Api]:
     clock, telemetry, inline = FixedClock(AT_MS), Telemetry(), InlineOffload()
     secrets = map("secret-{:032d}".format, count())
@@ -119,13 +122,14 @@ async def open_api(
             samples,
             samples,
             samples,
-            (arrival, hub),
+            (arrival, hub, *observers),
             clock=clock,
             telemetry=telemetry,
             settings=ingest,
             retention_ms=lambda: samples.retention_ms,
         ),
         ingest=ingest,
+        deltas=DeltaStreams(telemetry),
         rules=rules,
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),

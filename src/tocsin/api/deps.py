@@ -22,6 +22,7 @@ from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.settings import IngestSettings
+from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.model.audit import Actor
 from tocsin.model.errors import NotSignedInError
 from tocsin.notify.desk import OutboxDesk
@@ -65,6 +66,7 @@ class Services:
     access: AccessStore
     appender: Appender
     ingest: IngestSettings
+    deltas: DeltaStreams
     rules: RuleBook
     arrival: Arrival
     alerts: AlertBook

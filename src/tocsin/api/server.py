@@ -13,6 +13,7 @@ from tocsin.api.deps import Services, Wiring
 from tocsin.api.description import describe
 from tocsin.api.envelope import Envelope
 from tocsin.api.errors import add_handlers
+from tocsin.api.forms import RestatedErrors
 from tocsin.api.origin import Origins
 from tocsin.api.routes import (
     about,
@@ -23,6 +24,7 @@ from tocsin.api.routes import (
     influx,
     live,
     metrics,
+    otlp,
     outbox,
     people,
     remote_write,
@@ -50,20 +52,29 @@ FAMILIES = (
     about,
     live,
     influx,
-    exposition,
     remote_write,
+    exposition,
+    otlp,
 )
+
+FORMS = dict.fromkeys(otlp.PATHS, otlp.error_form)
+"""The form of errors on the paths that begin so, where it is not a problem document."""
 
 
 def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) -> FastAPI:
     """`site` is where the built UI lies; it is read here, once."""
     envelope = Middleware(Envelope, clock=services.clock, telemetry=services.telemetry, body_max=settings.body_max)
+    restated = Middleware(RestatedErrors, forms=FORMS)
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[envelope, Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL)],
+        middleware=[
+            restated,
+            envelope,
+            Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL),
+        ],
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.wiring = Wiring(services, settings, Origins(settings))

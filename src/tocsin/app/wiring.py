@@ -24,6 +24,7 @@ from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
 from tocsin.ingest.listen.graphite import GraphiteListener
+from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.model.audit import SYSTEM, AuditEntry
 from tocsin.model.errors import UserError
 from tocsin.model.outbox import Target
@@ -209,6 +210,7 @@ async def open_server(
             access=state.access,
             appender=appender,
             ingest=settings.ingest,
+            deltas=DeltaStreams(telemetry),
             rules=rules,
             arrival=arrival,
             alerts=AlertBook(state.book, hub, clock),

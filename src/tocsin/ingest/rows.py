@@ -45,7 +45,6 @@ class Refusal(StrEnum):
     SERIES_LIMIT = "series limit"
     ID_TAKEN = "id taken"
     HISTOGRAM = "native histogram"
-    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
