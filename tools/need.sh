@@ -3,7 +3,7 @@
 # where it may, and otherwise says exactly what to type.
 #   need.sh python [PYTHON]   Python 3.11 or newer, with venv
 #   need.sh node              Node 20 or newer, with npm
-#   need.sh tests             PostgreSQL's server, Chromium and Prometheus, which the tests start
+#   need.sh tests             PostgreSQL's server, Chromium, Prometheus and its node exporter, which the tests start
 set -eu
 
 missing=""
@@ -28,6 +28,7 @@ node)
 tests)
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
     found chromium || found chromium-browser || found google-chrome || want chromium
+    found prometheus-node-exporter || want prometheus-node-exporter
     found prometheus || want prometheus
     ;;
 *)
