@@ -8,6 +8,7 @@ import sys
 ALL = {
     "start": "from `tocsin serve` to ready, to the first chart point; idle CPU and memory",
     "push": "pushes and samples a second over HTTP, to durable acknowledgement",
+    "remote_write": "Prometheus' remote write, beside Prometheus and VictoriaMetrics where they are installed",
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",
@@ -22,7 +23,7 @@ def main() -> None:
         if name not in ALL:
             print(
                 f"There is no benchmark {name!r}; there are:",
-                *(f"  {one:8} {what}" for one, what in ALL.items()),
+                *(f"  {one:12} {what}" for one, what in ALL.items()),
                 sep="\n",
             )
             raise SystemExit(2)

@@ -22,11 +22,9 @@ class Wire:
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
         return cls(reader, writer, f"Host: {where.netloc}\r\nAuthorization: Bearer {token}\r\n")
 
-    async def post(self, path: str, body: bytes) -> int:
+    async def post(self, path: str, body: bytes, headers: str = "Content-Type: application/json\r\n") -> int:
         """The status code; the body of the answer is read and dropped."""
-        head = (
-            f"POST {path} HTTP/1.1\r\n{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST {path} HTTP/1.1\r\n{self._head}{headers}Content-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         length = next(
