@@ -24,6 +24,7 @@ from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
 from tocsin.ingest.listen.graphite import GraphiteListener
+from tocsin.ingest.listen.statsd import StatsdListener
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.model.audit import SYSTEM, AuditEntry
 from tocsin.model.errors import UserError
@@ -37,6 +38,7 @@ from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
 from tocsin.version import __version__
 
@@ -107,7 +109,8 @@ class Server:
         if kept:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
         configure_logs(settings.log.level, settings.log.form)
-        self.engine.samples.retention_ms = settings.retention.raw
+        samples, kept = self.engine.samples, settings.retention
+        samples.retention_ms, samples.five_minutes_ms, samples.hours_ms = kept.raw, kept.five_minutes, kept.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
         await self.services.rules.reload()
         log.info("settings reloaded")
@@ -203,6 +206,7 @@ async def open_server(
         graphite = GraphiteListener(
             settings.graphite, settings.ingest, appender, clock=clock, offload=parsing, telemetry=telemetry
         )
+        statsd = StatsdListener(settings.statsd, settings.ingest, appender, clock=clock, telemetry=telemetry)
         started_ms = clock.now_ms()
         services = Services(
             gate=gate,
@@ -236,10 +240,13 @@ async def open_server(
             tasks.start("dispatch", dispatcher.run)
             tasks.start("arrival", arrival.run)
             tasks.start("housekeeping", housekeeping.run)
+            tasks.start("rollup", RollUpLoop(samples).run)
             if settings.host.enabled:
                 tasks.start("host", collector.run)
             if settings.graphite.listen:
                 tasks.start("graphite", graphite.run)
+            if settings.statsd.listen:
+                tasks.start("statsd", statsd.run)
         yield Server(engine, api, services, tasks, dispatcher, link)
 
 

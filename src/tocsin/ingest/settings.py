@@ -78,3 +78,25 @@ class GraphiteSettings:
             raise UserError("line_bytes must be at least 1.", field="line_bytes")
         if self.listen:
             parse_address(self.listen)
+
+
+@dataclass(frozen=True, slots=True)
+class StatsdSettings:
+    """StatsD and DogStatsD over UDP. They know no passwords: whoever reaches the port may write."""
+
+    listen: str = field(default="", metadata={"doc": "`HOST:PORT`, such as `127.0.0.1:8125`; empty: off"})
+    flush: Duration = field(default=Duration(10 * SECOND_MS), metadata={"doc": "how often the aggregates are stored"})
+    idle_flushes: int = field(
+        default=30,
+        metadata={"doc": "flushes without news after which a series is forgotten; a counter starts anew then"},
+    )
+    series_max: int = field(default=20_000, metadata={"doc": "series that are aggregated at once"})
+
+    def __post_init__(self) -> None:
+        if self.flush < SECOND_MS:
+            raise UserError("flush must be at least 1s.", field="flush")
+        for name in ("idle_flushes", "series_max"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1.", field=name)
+        if self.listen:
+            parse_address(self.listen)

@@ -1,0 +1,150 @@
+"""StatsD over UDP: datagrams into a bounded inbox, added up, and stored at each flush."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.listen.address import bound_socket
+from tocsin.ingest.listen.aggregate import Aggregates
+from tocsin.ingest.rows import Rejection
+from tocsin.ingest.settings import IngestSettings, StatsdSettings
+from tocsin.ingest.wire import statsd
+from tocsin.model.errors import TransientError
+from tocsin.runtime.clock import Clock, wait_until
+from tocsin.runtime.log import get_log
+from tocsin.runtime.telemetry import Telemetry
+
+log = get_log("ingest")
+
+INBOX_BYTES_MAX = 16 * 1024 * 1024
+DATAGRAM_BYTES = 256
+"""What a datagram costs besides its own bytes, so that many empty ones count too."""
+RECEIVE_BYTES = 4 * 1024 * 1024
+"""Asked of the kernel, which holds datagrams while the loop is busy; it may give less."""
+
+READ_BYTES = 16 * 1024
+"""Bytes, with those costs, that are read before others get a turn: a few ms."""
+
+SAID_EVERY_S = 60.0
+
+
+class StatsdListener:
+    """`run` listens until it is cancelled, and stores what it has by then."""
+
+    def __init__(
+        self,
+        settings: StatsdSettings,
+        limits: IngestSettings,
+        appender: Appender,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._appender = appender
+        self._clock = clock
+        self._aggregates = Aggregates(limits, series_max=settings.series_max, idle_flushes=settings.idle_flushes)
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._wake = asyncio.Event()
+        self._said_s: float | None = None
+        self._received = telemetry.counter("statsd_datagrams", "Datagrams received.")
+        self._dropped = telemetry.counter("statsd_datagrams_dropped", "Datagrams for which there was no room.")
+        self._passed_over = telemetry.counter("statsd_passed_over", "What is not understood yet.", ["kind"])
+        self._rejected = telemetry.counter("samples_rejected", "Samples refused.", ["source", "reason"])
+        self._lost = telemetry.counter("statsd_flushes_lost", "Flushes that the store did not take.")
+        self._series = telemetry.gauge("statsd_series", "StatsD series that are aggregated.")
+        self.listening: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
+        """The address, once there is one: port 0 takes any that is free."""
+
+    async def run(self) -> None:
+        bound = bound_socket(self._settings.listen, socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Inbox(self.receive), sock=bound
+        )
+        address = bound.getsockname()[:2]
+        log.info("statsd listens", address=f"{address[0]}:{address[1]}")
+        if not self.listening.done():
+            self.listening.set_result(address)
+        flush_ms = int(self._settings.flush)
+        deadline_ms = self._clock.now_ms() + flush_ms
+        try:
+            while True:
+                if await wait_until(self._clock, deadline_ms, self._wake):
+                    self._read(READ_BYTES)
+                    await asyncio.sleep(0)
+                now_ms = self._clock.now_ms()
+                if not deadline_ms - flush_ms <= now_ms < deadline_ms:  # it has come, or the clock was set back
+                    await self._flush(now_ms)
+                    deadline_ms = now_ms + flush_ms
+        finally:
+            transport.close()
+            self._read(self._inbox_bytes)
+            await self._flush(self._clock.now_ms())
+
+    def receive(self, datagram: bytes) -> None:
+        self._received.inc()
+        cost = len(datagram) + DATAGRAM_BYTES
+        if self._inbox_bytes + cost > INBOX_BYTES_MAX:
+            self._dropped.inc()
+            return
+        self._inbox.append(datagram)
+        self._inbox_bytes += cost
+        self._wake.set()
+
+    def _read(self, most_bytes: int) -> None:
+        until = self._inbox_bytes - most_bytes
+        while self._inbox and self._inbox_bytes > until:
+            datagram = self._inbox.popleft()
+            self._inbox_bytes -= len(datagram) + DATAGRAM_BYTES
+            read = statsd.parse(datagram)
+            refused = read.rejected + [why for each in read.readings if (why := self._aggregates.add(each))]
+            for one in refused:
+                self._refuse(one)
+            if read.events:
+                self._passed_over.labels("event").inc(read.events)
+            if read.checks:
+                self._passed_over.labels("service check").inc(read.checks)
+        if self._inbox:
+            self._wake.set()
+
+    def _refuse(self, why: Rejection) -> None:
+        self._rejected.labels("statsd", why.kind.value).inc()
+        self._say("statsd lines refused", why.reason)
+
+    async def _flush(self, at_ms: int) -> None:
+        """What the store does not take is lost for quantiles and sets; counters and gauges come again."""
+        try:
+            if self._aggregates.news:
+                await self._appender.describe(self._aggregates.news)
+                self._aggregates.news.clear()
+            for rows in self._aggregates.flush(at_ms):
+                done = await self._appender.append(rows, "statsd")
+                if done.rejected:
+                    self._say("statsd samples refused", done.rejected[0].reason)
+        except TransientError as error:
+            self._lost.inc()
+            self._say("a statsd flush was lost", str(error))
+        self._series.set(len(self._aggregates))
+
+    def _say(self, event: str, reason: str) -> None:
+        """A sender hears nothing in this protocol, so the log says what is wrong, once a minute."""
+        now_s = self._clock.monotonic_s()
+        if self._said_s is None or now_s - self._said_s >= SAID_EVERY_S:
+            self._said_s = now_s
+            log.warning(event, reason=reason)
+
+
+class _Inbox(asyncio.DatagramProtocol):
+    def __init__(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - asyncio gives it
+        self._receive(data)
