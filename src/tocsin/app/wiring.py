@@ -38,7 +38,6 @@ from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
 from tocsin.version import __version__
 
@@ -109,8 +108,7 @@ class Server:
         if kept:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
         configure_logs(settings.log.level, settings.log.form)
-        samples, kept = self.engine.samples, settings.retention
-        samples.retention_ms, samples.five_minutes_ms, samples.hours_ms = kept.raw, kept.five_minutes, kept.hours
+        self.engine.samples.retention_ms = settings.retention.raw
         self.dispatcher.reload(route_of(settings), settings.alerts)
         await self.services.rules.reload()
         log.info("settings reloaded")
@@ -240,7 +238,6 @@ async def open_server(
             tasks.start("dispatch", dispatcher.run)
             tasks.start("arrival", arrival.run)
             tasks.start("housekeeping", housekeeping.run)
-            tasks.start("rollup", RollUpLoop(samples).run)
             if settings.host.enabled:
                 tasks.start("host", collector.run)
             if settings.graphite.listen:
