@@ -112,6 +112,25 @@ def test_a_delta_of_the_future_does_not_make_the_next_look_late(read: Read) -> N
     assert samples(read(request(total("a", point(NOW, 1), temporality=DELTA)), deltas)) == [("a", NOW, 1)]
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_a_delta_that_is_no_number_does_not_spoil_the_total(read: Read, value: str) -> None:
+    deltas = streams()
+    read(request(total("a", point(NOW, 5), temporality=DELTA)), deltas)
+    wrong = read(request(total("a", {**point(NOW + 1), "asDouble": value}, temporality=DELTA)), deltas)
+    assert "finite" in why(wrong)
+    assert samples(read(request(total("a", point(NOW + 2, 1), temporality=DELTA)), deltas)) == [("a", NOW + 2, 6)]
+
+
+def test_a_resource_whose_points_were_all_refused_is_not_told(read: Read) -> None:
+    assert len(read(request(gauge("", point(NOW, 1)), service_name="s", os_type="linux")).rows) == 0
+
+
+def test_attributes_of_a_resource_that_break_a_limit_cost_no_data_point(read: Read) -> None:
+    made = read(request(gauge("a", point(NOW, 1)), service_name="s", os_type="x" * 2_049))
+    assert samples(made) == [('a{job="s"}', NOW, 1)]
+    assert [(one.index, one.kind) for one in made.rejected] == [(NO_POINT, Refusal.TOO_LONG)]
+
+
 def test_a_sum_must_say_what_it_counts_from(read: Read) -> None:
     assert why(read(request(total("a", point(NOW, 5), temporality=0)))).startswith("aggregationTemporality")
 
@@ -334,8 +353,19 @@ def test_json_that_is_no_request_is_a_users_error(body: str) -> None:
 
 def test_integers_without_end_refuse_their_point_alone() -> None:
     huge = "9" * 400
-    made = from_json(json.dumps(request(gauge("a", {"asInt": huge}), gauge("b", {"timeUnixNano": huge, "asInt": 1}))))
-    assert [one.index for one in made.rejected] == [0, 1]
+    made = from_json(
+        json.dumps(
+            request(
+                gauge("a", {"asInt": huge}),
+                gauge("b", {"timeUnixNano": huge, "asInt": 1}),
+                histogram("c", {"count": huge}),
+                histogram("d", {"count": "1", "bucketCounts": [huge, "1"], "explicitBounds": [1]}, temporality=DELTA),
+                {"name": "e", "summary": {"dataPoints": [{"count": huge}]}},
+                gauge("f", point(NOW, 1)),
+            )
+        )
+    )
+    assert [one.index for one in made.rejected] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"\x0a\x05", b"not protobuf", b"\x0a\x04\x0a\x02\xff\xff"])
@@ -406,6 +436,15 @@ def test_a_damaged_message_is_read_or_refused(asked: Any, as_json: bool, damage:
         if body:
             body[at % len(body)] = byte
     _survives(bytes(body), as_json=as_json)
+
+
+@pytest.mark.parametrize("depth", [10, 100, 200, 300, 400, 5_000])
+def test_attributes_nested_deeply_are_read_or_refused(depth: int) -> None:
+    nested = '{"arrayValue":{"values":[' * depth + "]}}" * depth
+    attribute = f'{{"key":"a","value":{nested}}}'
+    points = f'{{"dataPoints":[{{"asInt":1,"attributes":[{attribute}]}}]}}'
+    body = f'{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"a","gauge":{points}}}]}}]}}]}}'
+    _survives(body.encode(), as_json=True)
 
 
 def test_a_lone_surrogate_is_refused() -> None:

@@ -16,6 +16,8 @@ from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import lru_cache
+from itertools import accumulate
+from math import isfinite
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -44,7 +46,7 @@ _JOB, _INSTANCE = "job", "instance"
 _IDENTITY = ("service.name", "service.namespace", "service.instance.id")
 _NO_VALUE = 1  # of DataPointFlags
 _NS_PER_MS = 1_000_000
-_INT64_MAX = 2**63 - 1
+_INT64_MAX, _UINT64_MAX = 2**63 - 1, 2**64 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Message: TypeAlias = Any
@@ -87,7 +89,10 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings, deltas: DeltaStreams
     """
     request = otlp_json.read(body) if as_json else _read_protobuf(body)
     _check_count(request, limits.samples_max)
-    return _Reader(now_ms, limits, deltas).read(request)
+    try:
+        return _Reader(now_ms, limits, deltas).read(request)
+    except RecursionError as error:
+        raise UserError("An attribute in the body is nested too deeply.") from error
 
 
 def _read_protobuf(body: bytes) -> Message:
@@ -199,6 +204,7 @@ class _Reader:
             try:
                 read(metric.name, point)
                 taken = True
+                self._resource_ms = max(self._resource_ms, self._time_ms(point))
             except _BadPointError as error:
                 self._rejected.append(Rejection(self._points, *error.fault))
             self._points += 1
@@ -221,7 +227,7 @@ class _Reader:
         return self._read_delta_histogram if delta else self._read_histogram
 
     def _read_number(self, name: str, point: Message) -> None:
-        value = STALE if point.flags & _NO_VALUE else _number(point)
+        value = STALE if point.flags & _NO_VALUE else float(_number(point))
         self._columns.add(self._labels(name, _pairs(point.attributes)), self._time_ms(point), value, self._points)
 
     def _read_delta(self, name: str, point: Message) -> None:
@@ -238,7 +244,7 @@ class _Reader:
         if point.flags & _NO_VALUE:
             values: Sequence[float] = [STALE] * (len(bounds) + 3)
         else:
-            values = (*_counts(point, bounds), float(point.count), _sum(point))
+            values = (*_counts(point, bounds), point.count, _sum(point))
         self._add_histogram(name, point, bounds, values, has_sum=_has_sum(point))
 
     def _read_delta_histogram(self, name: str, point: Message) -> None:
@@ -272,28 +278,26 @@ class _Reader:
             self._labels(name, attributes, "quantile", _float_text(one.quantile)): one.value
             for one in point.quantile_values
         }
-        values[self._labels(f"{name}_count", attributes)] = float(point.count)
+        values[self._labels(f"{name}_count", attributes)] = float(_in_64_bits(point.count))
         values[self._labels(f"{name}_sum", attributes)] = point.sum
         for labels, value in values.items():
             self._columns.add(labels, time_ms, STALE if stale else value, at)
 
     def _labels(self, name: str, attributes: Pairs, extra: str = "", value: str = "") -> Labels:
         """Raises _BadPointError."""
-        labels = self._series_of(name, self._resource, attributes, extra, value)
-        if isinstance(labels, _Fault):
-            raise _BadPointError(*labels)
-        return labels
+        return self._series_of(name, self._resource, attributes, extra, value)
 
     def _time_ms(self, point: Message) -> int:
         """A point without a time is of now. Raises _BadPointError."""
         time_ms: int = point.time_unix_nano // _NS_PER_MS or self._now_ms
         if not 0 <= time_ms <= _INT64_MAX:
             raise _BadPointError("timeUnixNano must be a time since 1970 in 64 bits.")
-        self._resource_ms = max(self._resource_ms, time_ms)
         return time_ms
 
     def _total(self, labels: Labels, time_ms: int, deltas: Parts, shape: Hashable) -> Parts:
         """Raises _BadPointError."""
+        if not all(map(isfinite, deltas)):  # it would make the total no number for ever
+            raise _BadPointError("A delta must be a finite number.")
         if time_ms > self._newest_ms:  # it would make all that comes after it look late
             raise _BadPointError("The delta is of the future; check the sender's clock.", Refusal.FUTURE)
         total = self._deltas.add(labels, time_ms, deltas, shape, self._request)
@@ -306,9 +310,10 @@ class _Reader:
         rest = tuple((name, value) for name, value in attributes.items() if name not in _IDENTITY and value)
         if not self._resource or not rest or not self._resource_ms:
             return
-        labels = self._series_of(TARGET_INFO, self._resource, rest, "", "")
-        if isinstance(labels, _Fault):
-            self._rejected.append(Rejection(NO_POINT, f"{TARGET_INFO}: {labels.reason}", labels.kind))
+        try:
+            labels = self._labels(TARGET_INFO, rest)
+        except _BadPointError as error:
+            self._rejected.append(Rejection(NO_POINT, f"{TARGET_INFO}: {error.fault.reason}", error.fault.kind))
             return
         self._infos[TARGET_INFO] = MetricInfo(TARGET_INFO, kind="info", help="Attributes of the resource.")
         self._columns.add(labels, min(self._resource_ms, self._newest_ms), 1.0, NO_POINT)
@@ -343,14 +348,15 @@ def _number(point: Message) -> float:
     kind = point.WhichOneof("value")
     if kind is None:
         raise _BadPointError("The data point has neither asDouble nor asInt.")
-    return _as_float(getattr(point, kind))
+    number: float = getattr(point, kind)
+    return _in_64_bits(number) if isinstance(number, int) else number
 
 
-def _as_float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError as error:  # JSON knows no largest integer
-        raise _BadPointError("An integer is larger than 64 bits.") from error
+def _in_64_bits(number: int) -> int:
+    """JSON knows no largest integer. Raises _BadPointError."""
+    if abs(number) > _UINT64_MAX:
+        raise _BadPointError("An integer is larger than 64 bits.")
+    return number
 
 
 def _has_sum(point: Message) -> bool:
@@ -370,18 +376,12 @@ def _bounds(point: Message) -> tuple[float, ...]:
     return bounds
 
 
-def _counts(point: Message, bounds: tuple[float, ...]) -> tuple[float, ...]:
-    """Of each bucket with all below it, float64[bounds + 1]. Raises _BadPointError."""
+def _counts(point: Message, bounds: tuple[float, ...]) -> tuple[int, ...]:
+    """Of each bucket with all below it, one more than bounds. Raises _BadPointError."""
     counts = list(point.bucket_counts)
     if len(counts) not in (0, len(bounds) + 1) or (bounds and not counts):
         raise _BadPointError("There must be one more of bucketCounts than of explicitBounds.")
-    if not counts:
-        return (_as_float(point.count),)
-    running, total = [], 0
-    for count in counts[:-1]:
-        total += count
-        running.append(_as_float(total))
-    return (*running, _as_float(point.count))
+    return (*map(_in_64_bits, accumulate(counts[:-1])), _in_64_bits(point.count))
 
 
 @lru_cache(maxsize=4_096)
@@ -425,16 +425,22 @@ def _job_and_instance(attributes: dict[str, str]) -> Pairs:
 
 
 @lru_cache(maxsize=4)
-def _series_memory(limits: IngestSettings) -> Callable[[str, Pairs, Pairs, str, str], Labels | _Fault]:
-    """(name, job and instance, attributes, one more label) → labels, remembering as many as a large sender repeats."""
+def _series_memory(limits: IngestSettings) -> Callable[[str, Pairs, Pairs, str, str], Labels]:
+    """(name, job and instance, attributes, one more label) → labels, remembering as many as a large sender repeats.
+
+    What breaks a limit raises _BadPointError and is not remembered: it may be as long as a body.
+    """
 
     @lru_cache(maxsize=SERIES_REMEMBERED)
-    def series_of(name: str, resource: Pairs, attributes: Pairs, extra: str, value: str) -> Labels | _Fault:
+    def series_of(name: str, resource: Pairs, attributes: Pairs, extra: str, value: str) -> Labels:
         tags = dict(attributes)
         tags.update(resource)
         if extra:
             tags[extra] = value
-        return _name_fault("The metric's name", name, limits) or _tags_fault(tags, limits) or Labels.metric(name, tags)
+        fault = _name_fault("The metric's name", name, limits) or _tags_fault(tags, limits)
+        if fault:
+            raise _BadPointError(*fault)
+        return Labels.metric(name, tags)
 
     return series_of
 
