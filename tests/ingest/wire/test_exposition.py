@@ -210,7 +210,7 @@ def test_exemplars_are_skipped_and_counted() -> None:
     assert (found.exemplars, found.rejected) == (2, ())
 
 
-@pytest.mark.parametrize("text", ["", "m 1\n", "m 1\n# EO", "# EOF\nm 1\n"])
+@pytest.mark.parametrize("text", ["", "m 1\n", "m 1\n# EO", "# EOF\nm 1\n", "m 1 # EOF\n"])
 def test_openmetrics_that_was_cut_short_is_refused_whole(text: str) -> None:
     with pytest.raises(UserError, match="does not end with `# EOF`"):
         parsed(text, openmetrics=True)

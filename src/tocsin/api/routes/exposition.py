@@ -10,8 +10,8 @@ from tocsin.api.deps import Wired, body_max, require
 from tocsin.api.errors import problem
 from tocsin.ingest.wire import exposition
 
-PARSED_AT_ONCE_MAX = 16 * 1024
-"""Bytes that are parsed on the loop: 1 ms, or 5 ms where all series are new; more go to a thread."""
+PARSED_AT_ONCE_MAX = 8 * 1024
+"""Bytes that are parsed on the loop: below 1 ms, or 10 ms where all are short new series; more go to a thread."""
 
 TOLD_MAX = 100
 """Refused lines that an answer lists; all are counted."""

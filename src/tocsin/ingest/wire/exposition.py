@@ -162,7 +162,7 @@ def parse(
     Raises UserError for OpenMetrics without its `# EOF`, which was cut short on its way, and TooLargeError where the
     body holds more than one request may.
     """
-    if openmetrics and not body.rstrip(b"\r\n").endswith(_END):
+    if openmetrics and body.rstrip(b"\r\n").rpartition(b"\n")[2] != _END:
         raise UserError("The body does not end with `# EOF`, so a part of it is missing.")
     return _Reader(now_ms, limits, memory, openmetrics=openmetrics).read(body)
 
