@@ -222,6 +222,45 @@ def token_create(
     print(_run(create_token(config, data_dir, name, role, expires_in)))
 
 
+@app.command()
+def adopt(
+    source: Annotated[str, typer.Argument(metavar="URL", help="A SQLite file, sqlite:///FILE or postgresql://….")],
+    zone: Annotated[str, typer.Option("--timezone", help="Of times that were written without one.")] = "UTC",
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Copy an older database's rules, history and samples. It is only read, and may be run again."""
+    from tocsin.app.adopt import adopt as run
+
+    report = _run(run(config, data_dir, source, zone))
+    if as_json:
+        _print_json(report)
+        return
+    parts = ("rules", "history", "samples")
+    _print_table(
+        [
+            {
+                "what": part,
+                "read": getattr(report, f"{part}_read"),
+                "stored": getattr(report, "samples_stored" if part == "samples" else f"{part}_added"),
+                "skipped": getattr(report, f"{part}_skipped").total(),
+            }
+            for part in parts
+        ],
+        ["what", "read", "stored", "skipped"],
+    )
+    for part in parts:
+        for kind, count in getattr(report, f"{part}_skipped").items():
+            print(f"{part}: {count} skipped: {kind}")
+    for kind, count in report.noted.items():
+        print(f"{count} taken over with a change: {kind}")
+    for one in report.examples:
+        print(f"  {one.table} {one.row}: {one.reason}")
+    if report.samples_skipped["past retention"]:
+        print(f"Samples are kept {report.retention}; set retention.raw to keep more, and run this again.")
+
+
 def _call(config: Path | None, data_dir: Path, method: str, path: str, **more: Any) -> Any:
     from tocsin.app.client import request
 

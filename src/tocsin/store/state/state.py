@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from tocsin.model.errors import StoreError
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
+from tocsin.store.adopt.ledger import Ledger
 from tocsin.store.state.access import Access
 from tocsin.store.state.alerts import Alerts
 from tocsin.store.state.book import AlertBook
@@ -30,6 +31,10 @@ class State:
         self.outbox = Outbox(database)
         self.access = Access(database)
         self.settings = StoredSettings(database)
+
+    def ledger(self, source: str) -> Ledger:
+        """What of that older database is here already."""
+        return Ledger(self._database, source)
 
     async def check(self) -> None:
         """Raises StoreError when the database does not answer."""
