@@ -308,12 +308,11 @@ def _take_series_v2(
 
 
 def _packed(body: bytes, at: int, stop: int, most: int) -> list[int]:
-    """The first of them: more are read, but not kept."""
+    """The first of them."""
     numbers: list[int] = []
-    while at < stop:
+    while at < stop and len(numbers) < most:
         number, at = _varint(body, at, stop)
-        if len(numbers) < most:
-            numbers.append(number)
+        numbers.append(number)
     return numbers
 
 
