@@ -14,6 +14,7 @@ ALL = {
     "store": "the sample store alone: inserts, reads, bytes a sample",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
+    "adopt": "an older database into both stores",
 }
 
 

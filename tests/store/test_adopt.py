@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tests.support.older import NOON, NOON_MS, OLDER_KINDS, older
+from tests.support.state import migrated_url
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.rule import Condition, Severity
@@ -165,3 +166,13 @@ def test_ids_that_could_repeat_are_refused(kind: str, tmp_path: Path) -> None:
         made.execute("ALTER TABLE copied RENAME TO metric")
         with pytest.raises(UserError, match="primary key"):
             OldDatabase(made.url, UTC).check()
+
+
+def test_a_source_is_named_without_its_password() -> None:
+    database = OldDatabase("postgres://anna:secret@db.example/old?password=secret&sslmode=require", UTC)
+    assert database.name == "postgresql://anna@db.example/old?sslmode=require"
+
+
+def test_the_state_database_of_tocsin_is_not_adopted(tmp_path: Path) -> None:
+    with migrated_url("sqlite file", tmp_path) as url, pytest.raises(UserError, match="own state database"):
+        OldDatabase(url, UTC).check()

@@ -110,7 +110,9 @@ class OldDatabase:
             self.name = str(path)
             self._engine = _sqlite_engine(path)
         else:
-            self.name = url.set(password=None).render_as_string(hide_password=True)
+            # Built anew: the name is also the key of what was taken, with the password in the URL or elsewhere.
+            plain = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+            self.name = plain.difference_update_query(["password"]).render_as_string()
             self._engine = sa.create_engine(
                 url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS}
             )
