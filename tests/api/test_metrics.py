@@ -108,6 +108,7 @@ async def test_a_range_is_cut_into_steps(admin: httpx.AsyncClient) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "step_ms": 15_000,
+        "resolution": "raw",
         "times": [AT_MS - 60_000, AT_MS - 45_000, AT_MS - 30_000, AT_MS - 15_000],
         "series": [
             {"labels": {}, "min": [0, 3, None, None], "avg": [1, 4, None, None], "max": [2, 5, None, None]},

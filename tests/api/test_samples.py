@@ -89,6 +89,7 @@ async def test_steps_are_written_with_null_where_they_are_empty() -> None:
     )
     assert msgspec.json.decode(await encode_steps(block)) == {
         "step_ms": 1_000,
+        "resolution": "raw",
         "times": [0, 1_000],
         "series": [
             {"labels": {"host": 'a"'}, "min": [1.5, None], "avg": [2.5, None], "max": [3.5, None]},

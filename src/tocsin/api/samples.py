@@ -93,5 +93,9 @@ async def encode_steps(block: StepBlock) -> bytes:
         if points > _POINTS_PER_TURN:
             points = 0
             await asyncio.sleep(0)
-    head = b'{"step_ms":%d,"times":%s,"series":[' % (block.step_ms, msgspec.json.encode(block.times.tolist()))
+    head = b'{"step_ms":%d,"resolution":"%s","times":%s,"series":[' % (
+        block.step_ms,
+        block.resolution.encode(),
+        msgspec.json.encode(block.times.tolist()),
+    )
     return b"".join((head, b",".join(parts), b"]}"))

@@ -108,6 +108,7 @@ class RangeSeries(Shape):
 
 class Range(Shape):
     step_ms: int
+    resolution: Literal["raw", "5m", "1h"] = Field(description="the coarsest of what was read: samples or roll-ups")
     times: list[int] = Field(description="ms UTC, the start of each step")
     series: list[RangeSeries] = Field(description="values in the order of `times`, null where a step is empty")
 

@@ -38,6 +38,7 @@ from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
 from tocsin.version import __version__
 
@@ -108,7 +109,9 @@ class Server:
         if kept:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
         configure_logs(settings.log.level, settings.log.form)
-        self.engine.samples.retention_ms = settings.retention.raw
+        samples, retention = self.engine.samples, settings.retention
+        samples.retention_ms = retention.raw
+        samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
         await self.services.rules.reload()
         log.info("settings reloaded")
@@ -234,10 +237,14 @@ async def open_server(
 
         tasks = await stack.enter_async_context(Tasks(clock, world.chance, telemetry))
         if loops:
-            tasks.start("deliver", delivery.run)
-            tasks.start("dispatch", dispatcher.run)
-            tasks.start("arrival", arrival.run)
-            tasks.start("housekeeping", housekeeping.run)
+            for name, owner in (
+                ("deliver", delivery),
+                ("dispatch", dispatcher),
+                ("arrival", arrival),
+                ("housekeeping", housekeeping),
+                ("rollup", RollUpLoop(samples)),
+            ):
+                tasks.start(name, owner.run)
             if settings.host.enabled:
                 tasks.start("host", collector.run)
             if settings.graphite.listen:

@@ -30,6 +30,10 @@ class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, Protocol):
     """A sample store as a whole."""
 
     retention_ms: int
+    five_minutes_ms: int
+    hours_ms: int
+
+    async def roll_up(self) -> bool: ...
 
     async def clean_up(self, at_ms: int) -> int: ...
 

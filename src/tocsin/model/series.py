@@ -61,6 +61,7 @@ class StepBlock:
     """A chart's worth of samples: float64[series, steps] each, NaN where a step has no sample.
 
     times int64[steps] are the starts of the steps: step k covers [times[k], times[k] + step_ms).
+    `resolution` is the coarsest of what was read for it: "raw", "5m" or "1h".
     """
 
     series: tuple[Labels, ...]
@@ -69,6 +70,7 @@ class StepBlock:
     min: FloatArray
     avg: FloatArray
     max: FloatArray
+    resolution: str = "raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class MemorySampleStore:
     ) -> None:
         self._settings = settings or StoreSettings()
         self.retention_ms: int = (kept or RetentionSettings()).raw
+        self.five_minutes_ms: int = (kept or RetentionSettings()).five_minutes
+        self.hours_ms: int = (kept or RetentionSettings()).hours
         self._clock = clock
         self._index = LabelIndex(self._settings.series_max)
         self._metrics: dict[str, MetricInfo] = {}
@@ -104,6 +106,10 @@ class MemorySampleStore:
         self._settle()
         keep_from_ms = (last_day_past(at_ms - self.retention_ms) + 1) * DAY_MS
         return sum(column.drop_before(keep_from_ms) for column in self._columns.values())
+
+    async def roll_up(self) -> bool:
+        """The twin answers from its samples, so there is nothing to do."""
+        return False
 
     async def check(self) -> None:
         """Memory always answers."""

@@ -57,3 +57,11 @@ class RetentionSettings:
         default=Duration(7 * DAY_MS),
         metadata={"doc": "How long samples are kept. Older ones are never returned, whatever is still on the disk."},
     )
+    five_minutes: Duration = field(
+        default=Duration(90 * DAY_MS),
+        metadata={"doc": "How long the minimum, maximum, sum and count of every 5 minutes are kept, for long charts."},
+    )
+    hours: Duration = field(
+        default=Duration(730 * DAY_MS),
+        metadata={"doc": "How long the minimum, maximum, sum and count of every hour are kept, for long charts."},
+    )

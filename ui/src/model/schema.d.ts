@@ -890,6 +890,12 @@ export interface components {
             /** Step Ms */
             step_ms: number;
             /**
+             * Resolution
+             * @description the coarsest of what was read: samples or roll-ups
+             * @enum {string}
+             */
+            resolution: "raw" | "5m" | "1h";
+            /**
              * Times
              * @description ms UTC, the start of each step
              */

@@ -81,4 +81,5 @@ def step_block(
         matrix[at] = column
         filled.append(matrix)
     labels = tuple(labels_of(series_id) for series_id in present.tolist())
-    return StepBlock(labels, steps.step_ms, steps.times, *filled)
+    low, mean, high = filled
+    return StepBlock(labels, steps.step_ms, steps.times, low, mean, high)

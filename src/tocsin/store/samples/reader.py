@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
 from tocsin.store.samples.engine import IDS, Connection
 from tocsin.store.samples.native import Shape
+from tocsin.store.samples.rollup import Plan, Span
 from tocsin.store.samples.schema import SAMPLES
 
 T = TypeVar("T")
@@ -90,20 +91,41 @@ def select(connection: Connection, asked: Asked, points_max: int, labels_of: Lab
     return series_block(rows["id"], rows["t"], rows["v"], labels_of)
 
 
-def steps(connection: Connection, asked: Asked, grid: Grid, labels_of: LabelsOf) -> StepBlock:
+def steps(connection: Connection, ids: IdArray, plan: Plan, grid: Grid, labels_of: LabelsOf) -> StepBlock:
     """Min, avg and max of the samples of each step, NaN (the stale marker is one) left out."""
-    if asked.empty:
+    parts = [
+        _grouped("samples", plan.raw, "not isNaN(v)", "min(v), sum(v), count(), max(v)", grid.step_ms),
+        _grouped("rollup_5m", plan.five_minutes, "n > 0", _BUCKETS, grid.step_ms),
+        _grouped("rollup_1h", plan.hours, "n > 0", _BUCKETS, grid.step_ms),
+    ]
+    asked = [part for part in parts if part]
+    if not len(ids) or not asked:
         empty = np.zeros((0, grid.count))
-        return StepBlock((), grid.step_ms, grid.times, empty, empty, empty)
-    step = grid.step_ms
+        return StepBlock((), grid.step_ms, grid.times, empty, empty, empty, plan.resolution)
     rows = connection.read(
-        f"select id, intDiv(t, {step}) - (t < 0 and t % {step} != 0) as k, "  # noqa: S608 - integers
-        "min(v) as low, avg(v) as mean, max(v) as high "
-        f"from samples final where {asked.where} and not isNaN(v) group by id, k order by id, k",
+        "select c1 as id, c2 as k, min(c3) as low, sum(c4) / sum(c5) as mean, max(c6) as high "  # noqa: S608 - integers
+        f"from ({' union all '.join(asked)}) group by id, k order by id, k",
         _STEPS,
-        asked.ids,
+        ids,
     )
-    return step_block(grid, rows["id"], rows["k"], (rows["low"], rows["mean"], rows["high"]), labels_of)
+    block = step_block(grid, rows["id"], rows["k"], (rows["low"], rows["mean"], rows["high"]), labels_of)
+    return replace(block, resolution=plan.resolution)
+
+
+_BUCKETS = "min(low), sum(total), sum(n), max(high)"
+
+
+def _grouped(table: str, spans: Sequence[Span], real: str, columns: str, step_ms: int) -> str:
+    """Columns c1 to c6: id, number of the step, lowest, sum, count, highest; empty where nothing is asked."""
+    if not spans:
+        return ""
+    when = " or ".join(f"(t >= {span.start_ms} and t < {span.end_ms})" for span in spans)
+    low, total, count, high = columns.split(", ")
+    return (
+        f"select id as c1, intDiv(t, {step_ms}) - (t < 0 and t % {step_ms} != 0) as c2, "  # noqa: S608 - integers
+        f"{low} as c3, {total} as c4, {count} as c5, {high} as c6 "
+        f"from {table} final where id in {IDS} and ({when}) and {real} group by c1, c2"
+    )
 
 
 def latest(connection: Connection, ids: IdArray, since_ms: int, labels_of: LabelsOf) -> SeriesBlock:

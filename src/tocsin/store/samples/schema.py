@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tocsin.model.duration import DAY_MS
+from tocsin.model.duration import DAY_MS, HOUR_MS
 from tocsin.model.errors import UserError
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.native import Shape
@@ -35,7 +35,37 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+
+def _rollup(table: str) -> str:
+    """t is the start of the bucket; of a bucket computed again the later row counts. Partitions are 30 days."""
+    return f"""
+    create table if not exists {table} (
+        id UInt64 codec(Delta, ZSTD),
+        t Int64 codec(DoubleDelta, ZSTD),
+        low Float64 codec(ALP, ZSTD),
+        high Float64 codec(ALP, ZSTD),
+        total Float64 codec(ALP, ZSTD),
+        n UInt64 codec(T64, ZSTD),
+        first_t Int64 codec(Delta, ZSTD),
+        first_v Float64 codec(ALP, ZSTD),
+        last_t Int64 codec(Delta, ZSTD),
+        last_v Float64 codec(ALP, ZSTD)
+    ) engine = ReplacingMergeTree
+    partition by intDiv(t, {30 * DAY_MS}) - (t < 0 and t % {30 * DAY_MS} != 0) order by (id, t)
+    """
+
+
+_HOUR = f"intDiv(t, {HOUR_MS}) - (t < 0 and t % {HOUR_MS} != 0)"
+
+# What is stored already is marked to be rolled up.
+_SECOND = (
+    _rollup("rollup_5m"),
+    _rollup("rollup_1h"),
+    "create table if not exists rollup_hours (hour Int64, state UInt64) engine = ReplacingMergeTree order by hour",
+    f"insert into rollup_hours select distinct {_HOUR}, 1 from samples",  # noqa: S608 - integers
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """Statements that lead from version n to n + 1. Each can be run again, as the engine has no transaction for them."""
 
 
@@ -52,7 +82,7 @@ def migrate(connection: Connection, *, fsync: bool) -> None:
         for statement in statements:
             connection.run(statement)
         connection.insert("schema_version", _VERSION, {"version": [version]})
-    for table in ("samples", "series", "metrics"):
+    for table in ("samples", "series", "metrics", "rollup_5m", "rollup_1h", "rollup_hours"):
         connection.run(f"alter table {table} modify setting {_durability(fsync=fsync)}")
 
 

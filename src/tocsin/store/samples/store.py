@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
 
-from tocsin.model.duration import Duration
+from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.series import MetricInfo, SampleBatch, SeriesBlock, StepBlock
@@ -19,7 +21,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import reader, retention
+from tocsin.store.samples import reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.embedded import EmbeddedEngine
 from tocsin.store.samples.engine import Connection, Engine
@@ -42,7 +44,9 @@ class Parts:
     """What an open store holds of its engine, and what it read from it at the start."""
 
     writing: Connection
+    folding: reader.Pool
     pool: reader.Pool
+    opened: rollup.OpenHours
     index: LabelIndex
     metrics: dict[str, MetricInfo]
     close: Callable[[], None]
@@ -80,6 +84,9 @@ class SampleStore:
         self._metrics = parts.metrics
         self._settings = settings
         self.retention_ms: int = kept.raw
+        self.five_minutes_ms: int = kept.five_minutes
+        self.hours_ms: int = kept.hours
+        self._rolling = asyncio.Lock()
         self._clock = clock
         self._write = write
         self._read = read
@@ -170,11 +177,12 @@ class SampleStore:
             ids = self._index.find(matchers)
             check_series(len(ids), self._settings.read_series_max)
             check_cells(len(ids), wanted.count, self._settings.read_points_max)
-            asked = reader.Asked(ids, max(start_ms, oldest_ms), end_ms)
-            return reader.steps(connection, asked, wanted, self._index.labels)
+            plan = rollup.plan(rollup.Span(start_ms, end_ms), step_ms, kept, self._parts.opened.spans)
+            return reader.steps(connection, ids, plan, wanted, self._index.labels)
 
         wanted = grid(start_ms, end_ms, step_ms)
-        oldest_ms = self._oldest_ms()
+        now_ms = self._clock.now_ms()
+        kept = rollup.Kept(now_ms - self.retention_ms, now_ms - self.five_minutes_ms, now_ms - self.hours_ms)
         check_cells(1, wanted.count, self._settings.read_points_max)
         return await self._reading(fetch)
 
@@ -188,17 +196,47 @@ class SampleStore:
         return await self._reading(fetch)
 
     async def clean_up(self, at_ms: int) -> int:
-        """Drop the days that lie wholly past the retention; returns how many stored rows went with them."""
+        """Drop the days that lie wholly past the retention; returns how many stored samples went with them.
+
+        What is to go is rolled up before, and buckets past their own retention are dropped too.
+        """
         cut_ms = at_ms - self.retention_ms
         past = await self._write.run(retention.days_past, self._parts.writing, cut_ms)
         days = list(past)
+        if days:
+            last_day = days[-1]
+            async with self._rolling:
+                while await self._roll_up((last_day + 1) * DAY_MS // HOUR_MS):
+                    pass
+                await self._write.run(self._parts.opened.forget, self._parts.writing, last_day)
         for at in range(0, len(days), retention.DROPS_AT_ONCE):
             await self._write.run(retention.drop_days, self._parts.writing, days[at : at + retention.DROPS_AT_ONCE])
         removed = sum(past.values())
         if removed:
             kept = str(Duration(self.retention_ms))
             log.info("samples past their retention removed", samples=removed, days=len(days), retention=kept)
+        for table, kept_ms in (("rollup_5m", self.five_minutes_ms), ("rollup_1h", self.hours_ms)):
+            buckets = await self._write.run(rollup.drop_past, self._parts.writing, table, at_ms - kept_ms)
+            if buckets:
+                log.info("roll-ups past their retention removed", table=table, buckets=buckets)
         return removed
+
+    async def roll_up(self) -> bool:
+        """Compute the buckets of hours that are over, at most of one day; whether there may be more to do."""
+        async with self._rolling:
+            return await self._roll_up((self._clock.now_ms() - rollup.SETTLE_MS) // HOUR_MS)
+
+    async def _roll_up(self, until_hour: int) -> bool:
+        work = await self._write.run(self._parts.opened.take, until_hour)
+        if work is None:
+            return False
+        for ids in await self._folding(lambda connection: rollup.slices(connection, work)):
+            await self._folding(partial(rollup.compute, work=work, ids=ids))
+        await self._write.run(self._parts.opened.finish, self._parts.writing, work)
+        return True
+
+    async def _folding(self, fold: Callable[[Connection], T]) -> T:
+        return await self._read.run(self._parts.folding.use, fold)
 
     async def check(self) -> None:
         """Raises StoreError where the engine does not answer."""
@@ -236,6 +274,7 @@ class SampleStore:
             }
             self._parts.writing.insert("series", SERIES, rows)
             self._index.saved(new)
+        self._parts.opened.touch(self._parts.writing, batch, self._clock.now_ms())
         for at in range(0, len(batch), self._settings.batch_rows_max):
             span = slice(at, at + self._settings.batch_rows_max)
             self._parts.writing.insert(
@@ -257,9 +296,13 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         index = LabelIndex(settings.series_max)
         index.load(_stored_series(writing))
         metrics = _stored_metrics(writing)
+        opened = rollup.OpenHours()
+        opened.load(writing)
+        folding = reader.Pool([engine.connect(reading=False)])
+        stack.callback(folding.close)
         pool = reader.Pool(_connections(engine, settings.readers, stack))
         stack.callback(pool.close)
-        return Parts(writing, pool, index, metrics, stack.pop_all().close)
+        return Parts(writing, folding, pool, opened, index, metrics, stack.pop_all().close)
 
 
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
