@@ -11,7 +11,7 @@ function series(host: string, avg: (number | null)[], spread = 0): RangeAnswer['
 }
 
 function frame(...all: RangeAnswer['series']) {
-  return frameOf({ step_ms: 1000, times: [0, 1000, 2000], series: all })
+  return frameOf({ step_ms: 1000, resolution: 'raw', times: [0, 1000, 2000], series: all })
 }
 
 test('a band is drawn where the steps hide something', () => {

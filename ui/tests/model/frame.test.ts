@@ -5,7 +5,7 @@ import type { RangeAnswer } from '../../src/model/types'
 const STEP = 10_000
 
 function answer(avg: (number | null)[], labels = { host: 'a' }): RangeAnswer {
-  return { step_ms: STEP, times: avg.map((_, at) => at * STEP), series: [{ labels, min: avg, avg, max: avg }] }
+  return { step_ms: STEP, resolution: 'raw', times: avg.map((_, at) => at * STEP), series: [{ labels, min: avg, avg, max: avg }] }
 }
 
 test('a live value joins the running step as a mean', () => {

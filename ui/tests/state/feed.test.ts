@@ -20,7 +20,7 @@ function flat(value: number) {
     const times: number[] = []
     for (let at = start; at < end; at += step) times.push(at)
     const values = times.map(() => value)
-    return Promise.resolve({ step_ms: step, times, series: [{ labels: { host: 'a' }, min: values, avg: values, max: values }] })
+    return Promise.resolve({ step_ms: step, resolution: 'raw' as const, times, series: [{ labels: { host: 'a' }, min: values, avg: values, max: values }] })
   }
 }
 
