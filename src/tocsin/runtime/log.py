@@ -45,7 +45,7 @@ def configure_logs(level: str = "info", form: str = "text", stream: Any = None) 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    for chatty in ("httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn", "uvicorn.access", "asyncio"):
+    for chatty in ("httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
 
 

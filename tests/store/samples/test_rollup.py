@@ -74,6 +74,16 @@ def test_the_resolution_follows_the_range_and_the_step(days: float, step_ms: int
     assert plan(Span(NOW - int(days * DAY_MS), NOW), step_ms, KEPT, ()).resolution == resolution
 
 
+def test_many_open_hours_hide_no_closed_hour_whose_raw_samples_are_gone() -> None:
+    raw_ms = 500 * HOUR_MS
+    opened = [Span(at * HOUR_MS, (at + 1) * HOUR_MS) for at in (300, *range(500, 800, 2))]
+    found = plan(Span(0, 1_000 * HOUR_MS), 2 * HOUR_MS, Kept(raw_ms, 0, 0), opened)
+    read = sorted((*found.raw, *found.five_minutes, *found.hours), key=lambda span: span.start_ms)
+    missing = [Span(one.end_ms, two.start_ms) for one, two in pairwise(read) if one.end_ms != two.start_ms]
+    assert missing == [opened[0]]
+    assert (read[0].start_ms, read[-1].end_ms) == (0, 1_000 * HOUR_MS)
+
+
 def test_the_parts_of_a_plan_cover_the_range_without_overlap() -> None:
     opened = (Span(NOW - 3 * HOUR_MS, NOW + HOUR_MS), Span(NOW - 90 * HOUR_MS, NOW - 88 * HOUR_MS))
     found = plan(Span(NOW - 100 * DAY_MS - 17, NOW + 13), 5 * MINUTE_MS, KEPT, opened)

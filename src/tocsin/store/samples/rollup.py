@@ -277,7 +277,7 @@ class Plan:
 CHEAP_MS = 6 * HOUR_MS
 """So short a time is read raw at any step."""
 SPANS_MAX = 64
-"""Open hours that lie further apart than this many spans are read raw as one."""
+"""Where raw is kept, more open spans than this are read raw as one, with what lies between them."""
 
 
 def plan(asked: Span, step_ms: int, kept: Kept, opened: Sequence[Span]) -> Plan:
@@ -298,7 +298,8 @@ def plan(asked: Span, step_ms: int, kept: Kept, opened: Sequence[Span]) -> Plan:
     start_ms, end_ms = _up(asked.start_ms, bucket_ms), asked.end_ms // bucket_ms * bucket_ms
     hours_from, five_from = _up(max(start_ms, kept.hours_ms), HOUR_MS), _up(kept.five_minutes_ms, HOUR_MS)
     middle = min(end_ms, max(start_ms, five_from)) if fine else end_ms
-    busy = _coarse([span for span in opened if span.start_ms < asked.end_ms and span.end_ms > asked.start_ms])
+    touched = [span for span in opened if span.start_ms < asked.end_ms and span.end_ms > asked.start_ms]
+    busy = _coarse(touched, kept.raw_ms)
     hours = _without([Span(hours_from, middle // HOUR_MS * HOUR_MS)], busy)
     five = _without([Span(middle, end_ms)], busy) if fine else ()
     raw = _within(_without([asked], (*hours, *five)), Span(kept.raw_ms, asked.end_ms))
@@ -309,8 +310,11 @@ def _up(at_ms: int, to_ms: int) -> int:
     return -(-at_ms // to_ms) * to_ms
 
 
-def _coarse(spans: Sequence[Span]) -> Sequence[Span]:
-    return spans if len(spans) <= SPANS_MAX else [Span(spans[0].start_ms, spans[-1].end_ms)]
+def _coarse(spans: Sequence[Span], raw_ms: int) -> Sequence[Span]:
+    """Joined only where raw is kept: what lies between them is then read raw too."""
+    older = [span for span in spans if span.start_ms < raw_ms]
+    newer = spans[len(older) :]
+    return spans if len(newer) <= SPANS_MAX else [*older, Span(newer[0].start_ms, newer[-1].end_ms)]
 
 
 def _within(spans: Sequence[Span], limit: Span) -> tuple[Span, ...]:
