@@ -74,9 +74,13 @@ def test_a_trend_knows_average_and_extremes(storage: MetricStorage) -> None:
 
 def test_what_is_past_the_retention_is_not_returned_and_then_removed(storage: MetricStorage, folder: Path) -> None:
     storage.store_metric("api.retention", 1)
+    storage.store_metric("api.retention", 1, {"another": "series"})
     short = MetricStorage(retention_days=1e-9, cleanup_threshold=1, data_dir=folder)
     try:
-        assert MetricAnalyzer(short).calculate_trend("api.retention")["trend"] == "no_data"
+        for hours in (1, 24, 2_000):
+            assert MetricAnalyzer(short).calculate_trend("api.retention", hours)["trend"] == "no_data"
+        short.cleanup()
+        assert MetricAnalyzer(short).calculate_trend("api.retention", 2_000)["trend"] == "no_data"
     finally:
         MetricStorage(data_dir=folder)  # the retention is the engine's: give the others their week back
 

@@ -135,7 +135,9 @@ class MetricStorage:
         self._cleanup_threshold = cleanup_threshold
         self._since_cleanup = 0
         self._lock = threading.Lock()
-        self._loop.engine.samples.retention_ms = round(retention_days * DAY_MS)
+        samples = self._loop.engine.samples
+        # Roll-ups outlive their samples on a server; here nothing past the retention is ever returned.
+        samples.retention_ms = samples.five_minutes_ms = samples.hours_ms = round(retention_days * DAY_MS)
 
     def store_metric(self, name: str, value: float, tags: Mapping[str, str] | None = None) -> StoredMetric:
         """The stored sample, durable when this returns. Raises UserError, StoreError; then nothing is stored."""

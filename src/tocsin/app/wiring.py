@@ -108,12 +108,12 @@ class Server:
         kept = [key for key in new if new[key] != old[key] and not key.startswith(RELOADABLE)]
         if kept:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
+        await self.services.rules.reload()  # what can fail comes first
         configure_logs(settings.log.level, settings.log.form)
         samples, retention = self.engine.samples, settings.retention
         samples.retention_ms = retention.raw
         samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
-        await self.services.rules.reload()
         log.info("settings reloaded")
 
 
