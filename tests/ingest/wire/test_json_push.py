@@ -130,7 +130,7 @@ def test_a_name_is_text(name: object) -> None:
 
 @pytest.mark.parametrize("name", ["", "a\0", "a\nb", "a\x7f", "x" * 256])
 def test_a_name_is_short_and_visible(name: str) -> None:
-    assert "`name`" in why(name=name)
+    assert "name" in why(name=name)
     assert "name" in why(tags={name: "x"})
 
 
@@ -189,7 +189,7 @@ def test_limits_are_named_in_the_refusal() -> None:
         tight,
     )
     assert [r.kind for r in rejected] == [Refusal.TOO_MANY_LABELS, Refusal.TOO_LONG]
-    assert "may have 2" in rejected[0].reason
+    assert rejected[0].reason == "There are more than 2 tags."
 
 
 def test_too_many_samples_are_refused_as_a_whole() -> None:

@@ -111,13 +111,13 @@ def test_names_are_any_utf8(version: int) -> None:
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
-        ((("job", "a"),), "The series has no name: the label __name__ is missing."),
-        ((("__name__", ""), ("job", "a")), "The series has no name: the label __name__ is missing."),
-        ((), "The series has no name: the label __name__ is missing."),
+        ((("job", "a"),), "The metric's name is empty."),
+        ((("__name__", ""), ("job", "a")), "The metric's name is empty."),
+        ((), "The metric's name is empty."),
         ((*UP, ("job", "b")), "The label `job` is there twice."),
-        ((*UP, ("", "b")), "A label has no name."),
+        ((*UP, ("", "b")), "The label's name is empty."),
         ((*UP, ("a\n", "b")), "The label's name `a\N{REPLACEMENT CHARACTER}` holds a control character."),
-        ((("__name__", "a\x00"),), "The name `a\N{REPLACEMENT CHARACTER}` holds a control character."),
+        ((("__name__", "a\x00"),), "The metric's name `a\N{REPLACEMENT CHARACTER}` holds a control character."),
         ((*UP, ("a", "b\0")), "The label `a` holds a NUL character."),
         ((*UP, ("a", b"\xff")), "A label is not UTF-8."),
         ((*UP, (b"\xff", "a")), "A label is not UTF-8."),
@@ -134,7 +134,7 @@ def test_wrong_labels_refuse_their_own_samples_only(
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
-        ((("__name__", "x" * 9),), "The name `xxxxxxxxx` is longer than 8 characters."),
+        ((("__name__", "x" * 9),), "The metric's name `xxxxxxxxx` is longer than 8 characters."),
         ((*UP, ("x" * 9, "a")), "The label's name `xxxxxxxxx` is longer than 8 characters."),
         ((*UP, ("a", "xxxxx")), "The label `a` is longer than 4 characters."),
         ((*UP, ("a", "1"), ("b", "2")), "There are more than 2 labels."),

@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault, shown
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.errors import TooLargeError, UserError
@@ -35,8 +37,6 @@ _SERIES_BYTES_MAX = 2_048
 
 _INT64_MAX = 2**63 - 1
 _NUMBER_BYTES_MAX = 400  # the largest float64 written out has 309 digits
-_SHOWN_MAX = 40
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _QUOTED = rb'"(?:[^"\\]|\\.)*+"'
 _BLANK = rb"[ \t]*+"
@@ -108,15 +108,10 @@ class Exposition(NamedTuple):
     exemplars: int
 
 
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal
-
-
 class _BadLineError(Exception):
     def __init__(self, reason: str, kind: Refusal = Refusal.MALFORMED) -> None:
         super().__init__(reason)
-        self.fault = _Fault(reason, kind)
+        self.fault = Fault(reason, kind)
 
 
 class SeriesMemory:
@@ -126,9 +121,9 @@ class SeriesMemory:
         self._limits = limits
         self._series_max = series_max
         self._bytes = 0
-        self.known: dict[bytes, Labels | _Fault] = {}
+        self.known: dict[bytes, Labels | Fault] = {}
 
-    def labels(self, raw: bytes) -> Labels | _Fault:
+    def labels(self, raw: bytes) -> Labels | Fault:
         labels = self.known.get(raw)
         if labels is None:
             try:
@@ -138,7 +133,7 @@ class SeriesMemory:
             self._keep(raw, labels)
         return labels
 
-    def _keep(self, raw: bytes, labels: Labels | _Fault) -> None:
+    def _keep(self, raw: bytes, labels: Labels | Fault) -> None:
         if len(raw) > _SERIES_BYTES_MAX:
             return
         if len(self.known) >= self._series_max or self._bytes + len(raw) > REMEMBERED_BYTES_MAX:
@@ -234,18 +229,18 @@ class _Reader:
             return
         found = _SAMPLE.fullmatch(line)
         if found is None:
-            raise _BadLineError(f'A line must be written `name{{label="text"}} 1.5`, and is {_shown(line)}.')
+            raise _BadLineError(f'A line must be written `name{{label="text"}} 1.5`, and is {shown(line)}.')
         raw, text, time, more = found.groups()
         labels = self._memory.labels(raw)
-        if isinstance(labels, _Fault):
+        if isinstance(labels, Fault):
             raise _BadLineError(*labels)
         value = _number(text)
         if value is None:
-            raise _BadLineError(f"The value must be a number, and is {_shown(text)}.")
+            raise _BadLineError(f"The value must be a number, and is {shown(text)}.")
         time_ms = self._now_ms if time is None else self._time_ms(time)
         if more is not None:
             if not _EXEMPLAR.match(more):
-                raise _BadLineError(f"There should be the line's end at {_shown(more)}.")
+                raise _BadLineError(f"There should be the line's end at {shown(more)}.")
             self._exemplars += 1
         self._add(labels, time_ms, value, number)
 
@@ -258,17 +253,18 @@ class _Reader:
             time_ms = int(raw) if _WHOLE.fullmatch(raw) else None
         if time_ms is None or abs(time_ms) > _INT64_MAX:
             wanted = "seconds" if self._openmetrics else "whole milliseconds"
-            raise _BadLineError(f"The time must be in {wanted} since 1970, and is {_shown(raw)}.")
+            raise _BadLineError(f"The time must be in {wanted} since 1970, and is {shown(raw)}.")
         return time_ms
 
     def _describe(self, line: bytes) -> None:
         """HELP, TYPE and UNIT come in any order. Raises _BadLineError."""
         found = _ABOUT.fullmatch(line)
         if found is None:
-            raise _BadLineError(f"A metric's name should follow in {_shown(line)}.")
+            raise _BadLineError(f"A metric's name should follow in {shown(line)}.")
         what, raw_name, raw = found[1], found[2], found[3] or b""
         name = _text(raw_name[1:-1]) if raw_name[:1] == b'"' else _bare_name(raw_name)
-        _check_name(name, self._limits)
+        if fault := naming.name_fault(name, self._limits):
+            raise _BadLineError(*fault)
         info = self._infos.get(name) or MetricInfo(name, kind="")
         if what == b"HELP":
             info = replace(info, help=_text(raw)[: self._limits.value_chars_max])
@@ -277,7 +273,7 @@ class _Reader:
         elif (kind := _KINDS.get(raw.strip())) is not None:
             info = replace(info, kind=kind)
         else:
-            raise _BadLineError(f"There is no type {_shown(raw)}; use {', '.join(map(bytes.decode, _KINDS))}.")
+            raise _BadLineError(f"There is no type {shown(raw)}; use {', '.join(map(bytes.decode, _KINDS))}.")
         self._infos[name] = info
         self._about += 1
 
@@ -326,16 +322,10 @@ def _series(limits: IngestSettings, raw: bytes) -> Labels:
     if len(tags) < len(pairs):
         raise _BadLineError("A label stands there twice, or the metric has two names.")
     name = tags.pop(METRIC_NAME, "")
-    if not name:
-        raise _BadLineError("The metric has no name.")
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} labels, and a sample may have {limits.labels_max}."
-        raise _BadLineError(reason, Refusal.TOO_MANY_LABELS)
-    _check_name(name, limits)
-    for label, value in tags.items():
-        _check_name(label, limits)
-        _check_value(label, value, limits)
-    return Labels.metric(name, tags)
+    labels = naming.series_of(name, tags, limits)
+    if isinstance(labels, Fault):
+        raise _BadLineError(*labels)
+    return labels
 
 
 def _pairs(inner: bytes) -> list[tuple[str, str]]:
@@ -345,7 +335,7 @@ def _pairs(inner: bytes) -> list[tuple[str, str]]:
     while at < len(inner):
         found = _LABEL.match(inner, at)
         if found is None or (found[1] and found[3] is None):
-            raise _BadLineError(f'There should be a label such as `name="text"` at {_shown(inner[at:])}.')
+            raise _BadLineError(f'There should be a label such as `name="text"` at {shown(inner[at:])}.')
         name = _text(found[1] or found[2])
         pairs.append((METRIC_NAME, name) if found[3] is None else (name, _text(found[3])))
         at = found.end()
@@ -356,7 +346,7 @@ def _bare_name(raw: bytes) -> str:
     """Raises _BadLineError."""
     if not _METRIC.fullmatch(raw):
         raise _BadLineError(
-            f"The name {_shown(raw)} has other characters than letters, digits, _ and :; quote it inside the braces."
+            f"The name {shown(raw)} has other characters than letters, digits, _ and :; quote it inside the braces."
         )
     return raw.decode()
 
@@ -367,28 +357,3 @@ def _text(raw: bytes) -> str:
         return unquote(raw.decode()) if b"\\" in raw else raw.decode()
     except UnicodeDecodeError:
         raise _BadLineError("The text is not UTF-8.") from None
-
-
-def _check_name(name: str, limits: IngestSettings) -> None:
-    if not name:
-        raise _BadLineError("A name may not be empty.")
-    if len(name) > limits.name_chars_max:
-        raise _BadLineError(
-            f"The name {_shown(name.encode())} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG
-        )
-    if _CONTROL.search(name):
-        raise _BadLineError(f"The name {_shown(name.encode())} holds a control character.")
-
-
-def _check_value(label: str, value: str, limits: IngestSettings) -> None:
-    if len(value) > limits.value_chars_max:
-        reason = f"The label {_shown(label.encode())} is longer than {limits.value_chars_max} characters."
-        raise _BadLineError(reason, Refusal.TOO_LONG)
-    if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
-        raise _BadLineError(f"The label {_shown(label.encode())} holds a NUL character.")
-
-
-def _shown(raw: bytes) -> str:
-    """A sender's own text, short and on one line, for an answer."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", raw[: 4 * _SHOWN_MAX].decode(errors="replace"))
-    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"

@@ -14,26 +14,20 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
-from typing import NamedTuple
 
 import numpy as np
 
-from tocsin.ingest.rows import Refusal, Rejection, Rows
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault, shown
+from tocsin.ingest.rows import Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import Labels
 
 SERIES_REMEMBERED = 65_536
 MILLISECONDS_FROM = 1e11  # as epoch seconds this is the year 5138: nobody means that
 _NUMBER_BYTES_MAX = 400
-_SHOWN_MAX = 40
 _NUMBER = re.compile(rb"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+")
 _NOW = frozenset((b"-1", b"N", b"-1.0"))
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal = Refusal.MALFORMED
 
 
 def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple[Rejection, ...]]:
@@ -56,8 +50,8 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
         labels = series_of(parts[0])
         value = _number(parts[1], "value")
         time = _time_ms(parts[2], now_ms) if len(parts) == 3 else now_ms
-        if isinstance(labels, _Fault) or isinstance(value, _Fault) or isinstance(time, _Fault):
-            fault = next(part for part in (labels, value, time) if isinstance(part, _Fault))
+        if isinstance(labels, Fault) or isinstance(value, Fault) or isinstance(time, Fault):
+            fault = next(part for part in (labels, value, time) if isinstance(part, Fault))
             rejected.append(Rejection(at, *fault))
             continue
         column = known.get(id(labels))
@@ -78,66 +72,39 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
     return rows, tuple(rejected)
 
 
-def _number(raw: bytes, what: str) -> float | _Fault:
+def _number(raw: bytes, what: str) -> float | Fault:
     if len(raw) <= _NUMBER_BYTES_MAX and _NUMBER.fullmatch(raw) and isfinite(number := float(raw)):
         return number
-    return _Fault(f"The {what} must be a number, and is {_shown(raw)}.")
+    return Fault(f"The {what} must be a number, and is {shown(raw)}.")
 
 
-def _time_ms(raw: bytes, now_ms: int) -> int | _Fault:
+def _time_ms(raw: bytes, now_ms: int) -> int | Fault:
     if raw in _NOW:
         return now_ms
     time = _number(raw, "time")
-    if isinstance(time, _Fault):
+    if isinstance(time, Fault):
         return time
     if abs(time) >= MILLISECONDS_FROM:
-        return _Fault("The time looks like milliseconds or finer; send epoch seconds.")
+        return Fault("The time looks like milliseconds or finer; send epoch seconds.")
     return round(time * 1_000)
 
 
 @lru_cache(maxsize=4)
-def _series_memory(limits: IngestSettings) -> Callable[[bytes], Labels | _Fault]:
+def _series_memory(limits: IngestSettings) -> Callable[[bytes], Labels | Fault]:
     """Path and tags as bytes → labels, remembering as many as a large sender repeats."""
 
     @lru_cache(maxsize=SERIES_REMEMBERED)
-    def series_of(path: bytes) -> Labels | _Fault:
+    def series_of(path: bytes) -> Labels | Fault:
         try:
             name, *pairs = path.decode().split(";")
         except UnicodeDecodeError:
-            return _Fault("The text is not UTF-8.")
+            return Fault("The text is not UTF-8.")
         tags: dict[str, str] = {}
         for pair in pairs:
             tag, separator, value = pair.partition("=")
             if not tag or not separator:
-                return _Fault(f"A tag must be written `;name=value`, and is {_shown(pair.encode())}.")
+                return Fault(f"A tag must be written `;name=value`, and is {shown(pair)}.")
             tags[tag] = value
-        if not name:
-            return _Fault("The path is empty.")
-        return _fault(name, tags, limits) or Labels.metric(name, tags)
+        return naming.series_of(name, tags, limits, "tag")
 
     return series_of
-
-
-def _fault(name: str, tags: dict[str, str], limits: IngestSettings) -> _Fault | None:
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} tags, and a sample may have {limits.labels_max}."
-        return _Fault(reason, Refusal.TOO_MANY_LABELS)
-    if METRIC_NAME in tags:
-        return _Fault(f"A tag may not be called `{METRIC_NAME}`: that is the metric's own name.")
-    for text in (name, *tags):
-        if len(text) > limits.name_chars_max:
-            reason = f"The name {_shown(text.encode())} is longer than {limits.name_chars_max} characters."
-            return _Fault(reason, Refusal.TOO_LONG)
-    for tag, value in tags.items():
-        if len(value) > limits.value_chars_max:
-            reason = f"The tag {_shown(tag.encode())} is longer than {limits.value_chars_max} characters."
-            return _Fault(reason, Refusal.TOO_LONG)
-    if any(_CONTROL.search(text) for text in (name, *tags, *tags.values())):
-        return _Fault("The path holds a control character.")
-    return None
-
-
-def _shown(raw: bytes) -> str:
-    """A sender's own text, short and on one line, for a log."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", raw[: 4 * _SHOWN_MAX].decode(errors="replace"))
-    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"

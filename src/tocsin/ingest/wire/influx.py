@@ -19,10 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tocsin.ingest.rows import Refusal, Rejection, Rows
+from tocsin.ingest import naming
+from tocsin.ingest.naming import SHOWN_MAX, Fault, shown
+from tocsin.ingest.rows import Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.errors import TooLargeError, UserError
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import Labels
 
 DATABASE_LABEL = "db"
 SERIES_REMEMBERED = 65_536
@@ -48,14 +50,12 @@ _INT64_MAX = 2**63 - 1
 _UINT64_MAX = 2**64 - 1
 _TIME_DIGITS_MAX = 19  # of an int64
 _NUMBER_BYTES_MAX = 400  # the largest float64 written out has 309 digits
-_SHOWN_MAX = 40
 _BOOLEANS = dict.fromkeys((b"t", b"T", b"true", b"True", b"TRUE"), 1.0) | dict.fromkeys(
     (b"f", b"F", b"false", b"False", b"FALSE"), 0.0
 )
 _NUMBER_STARTS = frozenset(b"0123456789+-.")
 _NUMBER_ENDS = frozenset(b"0123456789.")
 _QUOTE, _SIGNED, _UNSIGNED = b'"iu'
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # A comma, space or equals sign after a backslash is text; any other backslash stands for itself. Quotes mean
 # something only right after a field's `=`, and hold everything up to the next bare quote, line ends too.
@@ -80,11 +80,6 @@ class Lines(NamedTuple):
     skipped: int
 
 
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal = Refusal.MALFORMED
-
-
 class _BadLineError(Exception):
     """Its text is the reason, a sentence for the sender."""
 
@@ -96,7 +91,7 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings, precision: str = "ns
     TooLargeError where the body holds more samples and wrong lines than one request may.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"There is no precision {_shown(precision)}; use ns, us, ms, s, m or h.")
+        raise UserError(f"There is no precision {shown(precision)}; use ns, us, ms, s, m or h.")
     return _Reader(body, now_ms, limits, precision, database).read()
 
 
@@ -199,7 +194,7 @@ class _Reader:
                 if len(key) + len(name) <= REMEMBERED_BYTES_MAX
                 else _series(self._limits, self._database, key, name)
             )
-            if isinstance(labels, _Fault):
+            if isinstance(labels, Fault):
                 self._rejected.append(Rejection(number, *labels))
                 continue
             which = self._known.get(id(labels))
@@ -267,38 +262,38 @@ def _whole(raw: bytes, digits: bytes, most: int) -> float | None:
 
 
 @lru_cache(maxsize=4)
-def _series_memory(limits: IngestSettings) -> Callable[[str, bytes, bytes], Labels | _Fault]:
+def _series_memory(limits: IngestSettings) -> Callable[[str, bytes, bytes], Labels | Fault]:
     """(database, the bytes of measurement and tags, those of the field's name) → labels, remembering many."""
 
     @lru_cache(maxsize=SERIES_REMEMBERED)
-    def series_of(database: str, key: bytes, field: bytes) -> Labels | _Fault:
+    def series_of(database: str, key: bytes, field: bytes) -> Labels | Fault:
         return _series(limits, database, key, field)
 
     return series_of
 
 
-def _series(limits: IngestSettings, database: str, key: bytes, field: bytes) -> Labels | _Fault:
+def _series(limits: IngestSettings, database: str, key: bytes, field: bytes) -> Labels | Fault:
     if not field or key.startswith(b","):
-        return _Fault("A line needs a measurement and a field, such as `cpu used=1`.")
+        return Fault("A line needs a measurement and a field, such as `cpu used=1`.")
     measurement, *pairs = _COMMA.split(key)
     try:
         name = f"{_text(measurement)}_{_text(field)}"
         tags = _tags(pairs)
     except UnicodeDecodeError:
-        return _Fault("The text is not UTF-8.")
-    if isinstance(tags, _Fault):
+        return Fault("The text is not UTF-8.")
+    if isinstance(tags, Fault):
         return tags
     if database:
         tags.setdefault(DATABASE_LABEL, database)
-    return _name_fault("The name", name, limits) or _tags_fault(tags, limits) or Labels.metric(name, tags)
+    return naming.series_of(name, tags, limits, "tag")
 
 
-def _tags(pairs: Sequence[bytes]) -> dict[str, str] | _Fault:
+def _tags(pairs: Sequence[bytes]) -> dict[str, str] | Fault:
     tags: dict[str, str] = {}
     for pair in pairs:
         name, *value = _EQUALS.split(pair, 1)
         if not name or not value:
-            return _Fault(f"A tag must be written `name=value`, and is {_shown_bytes(pair)}.")
+            return Fault(f"A tag must be written `name=value`, and is {_shown_bytes(pair)}.")
         tags[_text(name)] = _text(value[0])
     return tags
 
@@ -307,38 +302,6 @@ def _text(raw: bytes) -> str:
     return _ESCAPED.sub(r"\1", raw.decode())
 
 
-def _tags_fault(tags: Mapping[str, str], limits: IngestSettings) -> _Fault | None:
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} tags, and a sample may have {limits.labels_max}."
-        return _Fault(reason, Refusal.TOO_MANY_LABELS)
-    if METRIC_NAME in tags:
-        return _Fault(f"A tag may not be called `{METRIC_NAME}`: that is the metric's own name.")
-    for name, value in tags.items():
-        fault = _name_fault("A tag's name", name, limits)
-        if fault:
-            return fault
-        if len(value) > limits.value_chars_max:
-            return _Fault(
-                f"The tag {_shown(name)} is longer than {limits.value_chars_max} characters.", Refusal.TOO_LONG
-            )
-        if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
-            return _Fault(f"The tag {_shown(name)} holds a NUL character.")
-    return None
-
-
-def _name_fault(what: str, name: str, limits: IngestSettings) -> _Fault | None:
-    if len(name) > limits.name_chars_max:
-        return _Fault(f"{what} {_shown(name)} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG)
-    if _CONTROL.search(name):
-        return _Fault(f"{what} {_shown(name)} holds a control character.")
-    return None
-
-
 def _shown_bytes(raw: bytes, at: int = 0) -> str:
     """A sender's own bytes from `at` to the line's end, short and on one line, for an answer."""
-    return _shown(raw[at : at + 4 * _SHOWN_MAX].partition(b"\n")[0].decode(errors="replace"))
-
-
-def _shown(text: str) -> str:
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"
+    return shown(raw[at : at + 4 * SHOWN_MAX].partition(b"\n")[0])

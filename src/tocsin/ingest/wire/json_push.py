@@ -14,15 +14,17 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from tocsin.ingest.rows import Refusal, Rejection, Rows
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault, shown
+from tocsin.ingest.rows import Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.errors import TooLargeError, UserError
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import Labels
 
 SERIES_REMEMBERED = 65_536
 MILLISECONDS_FROM = 1e11  # as epoch seconds this is the year 5138: nobody means that
@@ -30,7 +32,6 @@ MILLISECONDS_FROM = 1e11  # as epoch seconds this is the year 5138: nobody means
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NOT_NUMBERS = {"NaN": math.nan, "Inf": math.inf, "+Inf": math.inf, "-Inf": -math.inf}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class _Element(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -40,11 +41,6 @@ class _Element(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     value: float | str
     tags: msgspec.Raw = msgspec.Raw(b"")
     timestamp: datetime | float | None = None
-
-
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal = Refusal.MALFORMED
 
 
 _elements = msgspec.json.Decoder(list[_Element])
@@ -76,7 +72,7 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
         value = element.value if isinstance(element.value, float) else _number(element.value)
         time = now_ms if element.timestamp is None else _time_ms(element.timestamp)
         labels = series_of(element.name, bytes(element.tags))
-        if isinstance(labels, _Fault) or isinstance(value, _Fault) or isinstance(time, _Fault):
+        if isinstance(labels, Fault) or isinstance(value, Fault) or isinstance(time, Fault):
             rejected.append(_first_fault(at, labels, value, time))
             continue
         which.append(known.setdefault(labels, len(known)))
@@ -94,7 +90,7 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
 
 
 def _first_fault(at: int, *parts: object) -> Rejection:
-    fault = next(part for part in parts if isinstance(part, _Fault))
+    fault = next(part for part in parts if isinstance(part, Fault))
     return Rejection(at, fault.reason, fault.kind)
 
 
@@ -134,42 +130,42 @@ def _check_count(count: int, samples_max: int) -> None:
         raise TooLargeError(f"One request may hold {samples_max} samples, this one has {count}; send them in several.")
 
 
-def _number(text: str) -> float | _Fault:
+def _number(text: str) -> float | Fault:
     number = _NOT_NUMBERS.get(text)
-    return _Fault(_FIELDS["value"]) if number is None else number
+    return Fault(_FIELDS["value"]) if number is None else number
 
 
-def _time_ms(timestamp: datetime | float) -> int | _Fault:
+def _time_ms(timestamp: datetime | float) -> int | Fault:
     if isinstance(timestamp, datetime):
         if timestamp.tzinfo is None:
-            return _Fault("`timestamp` has no time zone; add Z where it is UTC, or an offset such as +02:00.")
+            return Fault("`timestamp` has no time zone; add Z where it is UTC, or an offset such as +02:00.")
         return round((timestamp - _EPOCH) / _MILLISECOND)
     if abs(timestamp) >= MILLISECONDS_FROM:
-        return _Fault("`timestamp` looks like milliseconds or finer; send epoch seconds, such as 1769850000.5.")
+        return Fault("`timestamp` looks like milliseconds or finer; send epoch seconds, such as 1769850000.5.")
     return round(timestamp * 1_000)
 
 
 @lru_cache(maxsize=4)
-def _series_memory(limits: IngestSettings) -> Callable[[str, bytes], Labels | _Fault]:
+def _series_memory(limits: IngestSettings) -> Callable[[str, bytes], Labels | Fault]:
     """(name, the bytes of its tags) → labels, remembering as many as a large sender repeats."""
 
     @lru_cache(maxsize=SERIES_REMEMBERED)
-    def series_of(name: str, raw_tags: bytes) -> Labels | _Fault:
+    def series_of(name: str, raw_tags: bytes) -> Labels | Fault:
         tags = _read_tags(raw_tags)
-        if isinstance(tags, _Fault):
+        if isinstance(tags, Fault):
             return tags
-        return _name_fault("`name`", name, limits) or _tags_fault(tags, limits) or Labels.metric(name, tags)
+        return naming.series_of(name, tags, limits, "tag")
 
     return series_of
 
 
-def _read_tags(raw: bytes) -> dict[str, str] | _Fault:
+def _read_tags(raw: bytes) -> dict[str, str] | Fault:
     if not raw:
         return {}
     try:
         tags = _tags.decode(raw) or {}
     except _UNREADABLE:
-        return _Fault(_bad_tags(raw))
+        return Fault(_bad_tags(raw))
     return {name: value if isinstance(value, str) else _as_text(value) for name, value in tags.items()}
 
 
@@ -183,39 +179,7 @@ def _bad_tags(raw: bytes) -> str:
     except _UNREADABLE:
         return '`tags` must be an object, such as {"queue": "mail"}.'
     name = next(name for name, value in tags.items() if not isinstance(value, str | int))
-    return f"The tag `{_shown(name)}` must be text, a whole number or a boolean."
-
-
-def _name_fault(what: str, name: str, limits: IngestSettings) -> _Fault | None:
-    if not name:
-        return _Fault(f"{what} is empty.")
-    if len(name) > limits.name_chars_max:
-        return _Fault(f"{what} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG)
-    if _CONTROL.search(name):
-        return _Fault(f"{what} holds a control character.")
-    return None
-
-
-def _tags_fault(tags: dict[str, str], limits: IngestSettings) -> _Fault | None:
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} tags, and a sample may have {limits.labels_max}."
-        return _Fault(reason, Refusal.TOO_MANY_LABELS)
-    if METRIC_NAME in tags:
-        return _Fault(f"The tag `{METRIC_NAME}` is the metric's own name; send it as `name`.")
-    for name, value in tags.items():
-        fault = _name_fault("A tag's name", name, limits) or _value_fault(name, value, limits)
-        if fault:
-            return fault
-    return None
-
-
-def _value_fault(name: str, value: str, limits: IngestSettings) -> _Fault | None:
-    if len(value) > limits.value_chars_max:
-        reason = f"The tag `{name}` is longer than {limits.value_chars_max} characters."
-        return _Fault(reason, Refusal.TOO_LONG)
-    if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
-        return _Fault(f"The tag `{name}` holds a NUL character.")
-    return None
+    return f"The tag {shown(name)} must be text, a whole number or a boolean."
 
 
 _FIELDS = {
@@ -237,7 +201,7 @@ def _element_fault(error: Exception) -> str:
     if found := _MISSING.search(said):
         return f"`{found[1]}` is missing."
     if found := _UNKNOWN.search(said):
-        return f"There is no field `{_shown(found[1])}`; there are name, value, tags and timestamp."
+        return f"There is no field {shown(found[1])}; there are name, value, tags and timestamp."
     if (found := _PATH.search(said)) and found[1] in _FIELDS:
         return _FIELDS[found[1]]
     return "A sample must be an object with name and value."
@@ -267,9 +231,3 @@ def _position(body: bytes, at: int) -> str:
     line = before.count(b"\n") + 1
     column = at - (before.rfind(b"\n") + 1) + 1
     return f"line {line}, column {column}"
-
-
-def _shown(name: str) -> str:
-    """A sender's own text, short and on one line, for an answer."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name)
-    return plain if len(plain) <= 40 else f"{plain[:40]}…"

@@ -10,7 +10,6 @@ Source: OpenTelemetry protocol and data model for metrics; OpenTelemetry, Promet
 
 from __future__ import annotations
 
-import re
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -23,12 +22,14 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire import otlp_json
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams, Parts
 from tocsin.model.errors import TooLargeError, UserError
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo
 
 TARGET_INFO = "target_info"
@@ -47,7 +48,6 @@ _IDENTITY = ("service.name", "service.namespace", "service.instance.id")
 _NO_VALUE = 1  # of DataPointFlags
 _NS_PER_MS = 1_000_000
 _INT64_MAX, _UINT64_MAX = 2**63 - 1, 2**64 - 1
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Message: TypeAlias = Any
 """A message of protobuf, or its twin from `otlp_json`: both answer to the same names."""
@@ -69,17 +69,12 @@ class _Temporality(IntEnum):
     CUMULATIVE = 2
 
 
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal = Refusal.MALFORMED
-
-
 class _BadPointError(Exception):
     """Its text is the reason, a sentence for the sender."""
 
     def __init__(self, reason: str, kind: Refusal = Refusal.MALFORMED) -> None:
         super().__init__(reason)
-        self.fault = _Fault(reason, kind)
+        self.fault = Fault(reason, kind)
 
 
 def parse(body: bytes, now_ms: int, limits: IngestSettings, deltas: DeltaStreams, as_json: bool = False) -> Export:
@@ -437,37 +432,9 @@ def _series_memory(limits: IngestSettings) -> Callable[[str, Pairs, Pairs, str, 
         tags.update(resource)
         if extra:
             tags[extra] = value
-        fault = _name_fault("The metric's name", name, limits) or _tags_fault(tags, limits)
-        if fault:
-            raise _BadPointError(*fault)
-        return Labels.metric(name, tags)
+        labels = naming.series_of(name, tags, limits, "attribute")
+        if isinstance(labels, Fault):
+            raise _BadPointError(*labels)
+        return labels
 
     return series_of
-
-
-def _tags_fault(tags: dict[str, str], limits: IngestSettings) -> _Fault | None:
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} attributes, and a sample may have {limits.labels_max}."
-        return _Fault(reason, Refusal.TOO_MANY_LABELS)
-    if METRIC_NAME in tags:
-        return _Fault(f"An attribute may not be called `{METRIC_NAME}`: that is the metric's own name.")
-    for name, value in tags.items():
-        fault = _name_fault("An attribute's name", name, limits)
-        if fault:
-            return fault
-        if len(value) > limits.value_chars_max:
-            reason = f"The attribute `{name}` is longer than {limits.value_chars_max} characters."
-            return _Fault(reason, Refusal.TOO_LONG)
-        if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
-            return _Fault(f"The attribute `{name}` holds a NUL character.")
-    return None
-
-
-def _name_fault(what: str, name: str, limits: IngestSettings) -> _Fault | None:
-    if not name:
-        return _Fault(f"{what} is empty.")
-    if len(name) > limits.name_chars_max:
-        return _Fault(f"{what} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG)
-    if _CONTROL.search(name):
-        return _Fault(f"{what} holds a control character.")
-    return None

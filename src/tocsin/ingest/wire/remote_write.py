@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault, shown
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.errors import TooLargeError, UserError
@@ -37,7 +38,6 @@ UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "percent": "%", "celsius":
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _VARINT_BYTES_MAX = 10
-_SHOWN_MAX = 40
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_HISTOGRAMS = "Native histograms are not stored; let the sender send classic ones."
 _NOT_UTF8 = "A label is not UTF-8."
@@ -52,11 +52,6 @@ class Written:
     infos: tuple[MetricInfo, ...]
     sent: int
     exemplars: int
-
-
-class _Fault(NamedTuple):
-    reason: str
-    kind: Refusal = Refusal.MALFORMED
 
 
 def parse_v1(body: bytes, limits: IngestSettings) -> Written:
@@ -102,14 +97,14 @@ class _Taken:
         if count > self.limits.samples_max:
             raise TooLargeError(f"One request may hold {self.limits.samples_max} series; send them in several.")
 
-    def take(self, labels: Labels | _Fault, samples: Sequence[tuple[int, int]], histograms: int) -> None:
+    def take(self, labels: Labels | Fault, samples: Sequence[tuple[int, int]], histograms: int) -> None:
         """samples as (ms, the value's bits)."""
         first = self.sent
         self.sent += len(samples) + histograms
         if self.sent > self.limits.samples_max:
             raise _too_many(self.limits)
         after = first + len(samples)
-        if isinstance(labels, _Fault):
+        if isinstance(labels, Fault):
             self.refused += [Rejection(at, *labels) for at in range(first, self.sent)]
             return
         self.refused += [Rejection(at, _NO_HISTOGRAMS, Refusal.HISTOGRAM) for at in range(after, self.sent)]
@@ -236,7 +231,7 @@ def _plain_v1(body: bytes, limits: IngestSettings) -> Written:
 
 
 def _take_series_v1(
-    body: bytes, start: int, stop: int, labels_of: Callable[[bytes], Labels | _Fault], taken: _Taken
+    body: bytes, start: int, stop: int, labels_of: Callable[[bytes], Labels | Fault], taken: _Taken
 ) -> None:
     labels: list[bytes] = []
     samples: list[tuple[int, int]] = []
@@ -277,7 +272,7 @@ def _take_series_v2(
     start: int,
     stop: int,
     symbols: Sequence[str | None],
-    labels_of: Callable[[tuple[str | None, ...]], Labels | _Fault],
+    labels_of: Callable[[tuple[str | None, ...]], Labels | Fault],
     taken: _Taken,
 ) -> None:
     refs: list[int] = []
@@ -319,14 +314,14 @@ def _packed(body: bytes, at: int, stop: int, most: int) -> list[int]:
 def _labels_of_refs(
     refs: Sequence[int],
     symbols: Sequence[str | None],
-    labels_of: Callable[[tuple[str | None, ...]], Labels | _Fault],
-) -> Labels | _Fault:
+    labels_of: Callable[[tuple[str | None, ...]], Labels | Fault],
+) -> Labels | Fault:
     if len(refs) % 2:
-        return _Fault("A label has a name and no value: the number of references is odd.")
+        return Fault("A label has a name and no value: the number of references is odd.")
     try:
         return labels_of(tuple([symbols[ref] for ref in refs]))
     except IndexError:
-        return _Fault(f"A label refers to symbol {max(refs)}, and the request has {len(symbols)}.")
+        return Fault(f"A label refers to symbol {max(refs)}, and the request has {len(symbols)}.")
 
 
 def _take_metadata_v2(
@@ -434,7 +429,7 @@ class _Memory:
     symbols: dict[tuple[str | None, ...], Labels] = field(default_factory=dict)
     remembered_bytes: int = 0
 
-    def of_block(self, block: bytes) -> Labels | _Fault:
+    def of_block(self, block: bytes) -> Labels | Fault:
         """block: the label fields of a version 1 series, one after another."""
         labels = self.blocks.get(block)
         if labels is not None:
@@ -445,7 +440,7 @@ class _Memory:
             self.blocks[block] = fresh
         return fresh
 
-    def of_symbols(self, symbols: tuple[str | None, ...]) -> Labels | _Fault:
+    def of_symbols(self, symbols: tuple[str | None, ...]) -> Labels | Fault:
         """symbols: name, value, name, value, …"""
         labels = self.symbols.get(symbols)
         if labels is not None:
@@ -478,52 +473,13 @@ def _pairs(block: bytes) -> list[tuple[str | None, str | None]]:
     return pairs
 
 
-def _checked(pairs: Sequence[tuple[str | None, str | None]], limits: IngestSettings) -> Labels | _Fault:
+def _checked(pairs: Sequence[tuple[str | None, str | None]], limits: IngestSettings) -> Labels | Fault:
     """The labels in order, without the empty ones."""
     found: dict[str, str] = {}
     for name, value in pairs:
         if name is None or value is None:
-            return _Fault(_NOT_UTF8)
+            return Fault(_NOT_UTF8)
         if name in found:
-            return _Fault(f"The label {_shown(name)} is there twice.")
+            return Fault(f"The label {shown(name)} is there twice.")
         found[name] = value
-    if len(found) - (METRIC_NAME in found) > limits.labels_max:
-        return _Fault(f"There are more than {limits.labels_max} labels.", Refusal.TOO_MANY_LABELS)
-    metric = found.pop(METRIC_NAME, "")
-    for name, value in found.items():
-        fault = _label_fault(name, value, limits)
-        if fault:
-            return fault
-    return _metric_fault(metric, limits) or Labels.metric(metric, found)
-
-
-def _metric_fault(metric: str, limits: IngestSettings) -> _Fault | None:
-    if not metric:
-        return _Fault(f"The series has no name: the label {METRIC_NAME} is missing.")
-    if len(metric) > limits.name_chars_max:
-        return _Fault(f"The name {_shown(metric)} is longer than {limits.name_chars_max} characters.", Refusal.TOO_LONG)
-    if _CONTROL.search(metric):
-        return _Fault(f"The name {_shown(metric)} holds a control character.")
-    return None
-
-
-def _label_fault(name: str, value: str, limits: IngestSettings) -> _Fault | None:
-    if not name:
-        return _Fault("A label has no name.")
-    if len(name) > limits.name_chars_max:
-        reason = f"The label's name {_shown(name)} is longer than {limits.name_chars_max} characters."
-        return _Fault(reason, Refusal.TOO_LONG)
-    if _CONTROL.search(name):
-        return _Fault(f"The label's name {_shown(name)} holds a control character.")
-    if len(value) > limits.value_chars_max:
-        reason = f"The label {_shown(name)} is longer than {limits.value_chars_max} characters."
-        return _Fault(reason, Refusal.TOO_LONG)
-    if "\0" in value:  # PostgreSQL cannot keep it in an alert's labels
-        return _Fault(f"The label {_shown(name)} holds a NUL character.")
-    return None
-
-
-def _shown(text: str) -> str:
-    """A sender's own text, short and on one line, for an answer."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"
+    return naming.series_of(found.pop(METRIC_NAME, ""), found, limits)

@@ -16,17 +16,17 @@ import re
 from math import isfinite
 from typing import NamedTuple
 
+from tocsin.ingest import naming
+from tocsin.ingest.naming import Fault, shown
 from tocsin.ingest.rows import Refusal, Rejection
 from tocsin.ingest.settings import IngestSettings
-from tocsin.model.labels import METRIC_NAME, Labels
+from tocsin.model.labels import Labels
 
 SUFFIX_CHARS_MAX = len("_count")
 """What an aggregate may add to a name."""
 
 _NUMBER_BYTES_MAX = 400
-_SHOWN_MAX = 40
 _NUMBER = re.compile(rb"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EVENT, _CHECK = b"_e{", b"_sc|"
 _TIMERS = frozenset((b"ms", b"h", b"d"))
 _KINDS = frozenset((b"c", b"g", b"s")) | _TIMERS
@@ -83,10 +83,10 @@ def _reading(line: bytes) -> Reading:
     head, *rest = line.split(b"|")
     name, separator, text = head.partition(b":")
     if not name or not separator or not rest:
-        raise _BadLineError(f"A line must be `name:value|type`, and is {_shown(line)}.")
+        raise _BadLineError(f"A line must be `name:value|type`, and is {shown(line)}.")
     kind, *extras = rest
     if kind not in _KINDS:
-        raise _BadLineError(f"There is no type {_shown(kind)}; there are c, g, ms, h, d and s.")
+        raise _BadLineError(f"There is no type {shown(kind)}; there are c, g, ms, h, d and s.")
     rate, tags, time_ms = _extras(extras)
     if kind == b"s":
         return Reading((name, tags), "s", (text,), 1.0, relative=False, time_ms=None)
@@ -106,12 +106,12 @@ def _extras(extras: list[bytes]) -> tuple[float, bytes, int | None]:
         if extra.startswith(b"@"):
             rate = _number(extra[1:])
             if not 0 < rate <= 1:
-                raise _BadLineError(f"A sample rate must be above 0 and at most 1, and is {_shown(extra[1:])}.")
+                raise _BadLineError(f"A sample rate must be above 0 and at most 1, and is {shown(extra[1:])}.")
         elif extra.startswith(b"#"):
             tags = b",".join(sorted(set(extra[1:].split(b","))))  # their order makes no other series
         elif extra.startswith(b"T"):
             if not extra[1:].isdigit() or len(extra) > 12:
-                raise _BadLineError(f"A time must be whole epoch seconds, and is {_shown(extra[1:])}.")
+                raise _BadLineError(f"A time must be whole epoch seconds, and is {shown(extra[1:])}.")
             time_ms = int(extra[1:]) * 1_000
     return rate, tags, time_ms
 
@@ -119,7 +119,7 @@ def _extras(extras: list[bytes]) -> tuple[float, bytes, int | None]:
 def _number(raw: bytes) -> float:
     if len(raw) <= _NUMBER_BYTES_MAX and _NUMBER.fullmatch(raw) and isfinite(number := float(raw)):
         return number
-    raise _BadLineError(f"A value must be a number, and is {_shown(raw)}.")
+    raise _BadLineError(f"A value must be a number, and is {shown(raw)}.")
 
 
 def labels_of(series: tuple[bytes, bytes], limits: IngestSettings) -> Labels | Rejection:
@@ -133,27 +133,9 @@ def labels_of(series: tuple[bytes, bytes], limits: IngestSettings) -> Labels | R
     for tag in filter(None, text.split(",")):
         key, separator, value = tag.partition(":")
         tags[key] = value if separator else "true"
-    if len(tags) > limits.labels_max:
-        reason = f"There are {len(tags)} tags, and a sample may have {limits.labels_max}."
-        return Rejection(0, reason, Refusal.TOO_MANY_LABELS)
-    if METRIC_NAME in tags or "" in tags:
-        return Rejection(0, f"A tag must have a name, and not `{METRIC_NAME}`.")
-    if any(_CONTROL.search(each) for each in (name, *tags, *tags.values())):
-        return Rejection(0, "The name or a tag holds a control character.")
-    if _too_long(name, tags, limits):
-        return Rejection(0, f"The name {_shown(raw_name)} or one of its tags is too long.", Refusal.TOO_LONG)
-    return Labels.metric(name, tags)
-
-
-def _too_long(name: str, tags: dict[str, str], limits: IngestSettings) -> bool:
-    return (
-        len(name) + SUFFIX_CHARS_MAX > limits.name_chars_max
-        or any(len(key) > limits.name_chars_max for key in tags)
-        or any(len(value) > limits.value_chars_max for value in tags.values())
-    )
-
-
-def _shown(raw: bytes) -> str:
-    """A sender's own text, short and on one line, for the log."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", raw[: 4 * _SHOWN_MAX].decode(errors="replace"))
-    return f"`{plain}`" if len(plain) <= _SHOWN_MAX else f"`{plain[:_SHOWN_MAX]}…`"
+    # an aggregate adds to the name, and must still fit
+    if len(name) + SUFFIX_CHARS_MAX > limits.name_chars_max:
+        most = limits.name_chars_max - SUFFIX_CHARS_MAX
+        return Rejection(0, f"The metric's name {shown(name)} is longer than {most} characters.", Refusal.TOO_LONG)
+    labels = naming.series_of(name, tags, limits, "tag")
+    return Rejection(0, *labels) if isinstance(labels, Fault) else labels
