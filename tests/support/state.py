@@ -20,11 +20,13 @@ from tocsin.model.matcher import Matcher, MatchOp
 from tocsin.model.outbox import Announcement, Letter, LetterKind, LetterState, Target
 from tocsin.model.rule import Condition, Rule, Severity
 from tocsin.runtime.offload import InlineOffload, ThreadOffload
+from tocsin.store.sealing import Cipher, KeyRing
 from tocsin.store.state.engine import parse_url
 from tocsin.store.state.migrate import migrate
 from tocsin.store.state.state import State, open_state
 
-KINDS = ("sqlite file", "sqlite memory", "postgresql")
+KINDS = ("sqlite file", "sqlite memory", "postgresql", "sealed sqlite file", "sealed postgresql")
+"""Two of them with a cipher, so that what can be sealed is."""
 
 AT_MS = 1_800_000_000_000
 MINUTE_MS = 60_000
@@ -32,10 +34,10 @@ ANNA = Actor("anna", "192.0.2.7")
 
 
 @asynccontextmanager
-async def open_at(url: str) -> AsyncIterator[State]:
+async def open_at(url: str, cipher: Cipher | None = None) -> AsyncIterator[State]:
     """On threads, as the server does it."""
     write, read = ThreadOffload("state-write", 1), ThreadOffload("state-read", 2)
-    state = await open_state(url, write=write, read=read)
+    state = await open_state(url, write=write, read=read, cipher=cipher)
     try:
         yield state
     finally:
@@ -52,8 +54,9 @@ async def open_kind(kind: str, folder: Path) -> AsyncIterator[State]:
         yield state
         await state.close()
         return
-    with migrated_url(kind, folder) as url:
-        async with open_at(url) as state:
+    cipher = Cipher(KeyRing.fresh()) if kind.startswith("sealed ") else None
+    with migrated_url(kind.removeprefix("sealed "), folder) as url:
+        async with open_at(url, cipher) as state:
             yield state
 
 

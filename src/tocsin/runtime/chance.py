@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 SecretMaker: TypeAlias = Callable[[], str]
+ByteMaker: TypeAlias = Callable[[int], bytes]
 
 
 def new_secret() -> str:
@@ -18,3 +19,8 @@ def new_secret() -> str:
 def fresh_chance() -> random.Random:
     """A generator that nobody has seeded, for jitter."""
     return random.Random(secrets.randbits(64))  # noqa: S311 - jitter is no secret
+
+
+def fresh_bytes(count: int) -> bytes:
+    """From the system, for keys and nonces."""
+    return secrets.token_bytes(count)

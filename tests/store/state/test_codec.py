@@ -10,7 +10,7 @@ from tests.support.state import an_alert
 from tocsin.model.alert import Alert, AlertState, Reason
 from tocsin.model.labels import Labels
 from tocsin.model.rule import Condition, Severity
-from tocsin.store.state.codec import alert_from_json, alert_to_json, signed
+from tocsin.store.state.codec import alert_document, alert_of_document, signed
 
 times = st.integers(0, 2**53)
 labels = st.dictionaries(st.text(min_size=1), st.text()).map(Labels.of)
@@ -45,21 +45,16 @@ alerts = st.builds(
 
 @given(alerts)
 def test_an_alert_is_the_same_after_json(alert: Alert) -> None:
-    assert alert_from_json(alert_to_json(alert)) == alert
+    assert alert_of_document(json.loads(json.dumps(alert_document(alert)))) == alert
 
 
 @given(alerts)
 def test_the_json_of_an_alert_is_strict_and_ascii(alert: Alert) -> None:
-    def refuse(constant: str) -> float:
-        raise AssertionError(f"{constant} is not JSON")
-
-    text = alert_to_json(alert)
-    assert text.isascii()
-    json.loads(text, parse_constant=refuse)
+    assert json.dumps(alert_document(alert), allow_nan=False).isascii()
 
 
 def test_a_value_that_is_no_number_survives_json() -> None:
-    assert str(alert_from_json(alert_to_json(an_alert(value=float("nan")))).value) == "nan"
+    assert str(alert_of_document(alert_document(an_alert(value=float("nan")))).value) == "nan"
 
 
 @given(st.integers(0, 2**64 - 1))
@@ -70,4 +65,4 @@ def test_a_series_id_keeps_its_64_bits_as_a_signed_number(series_id: int) -> Non
 
 @pytest.mark.parametrize("field", ["labels", "state", "peak"])
 def test_the_json_of_an_alert_uses_the_names_of_its_fields(field: str) -> None:
-    assert field in json.loads(alert_to_json(an_alert()))
+    assert field in alert_document(an_alert())

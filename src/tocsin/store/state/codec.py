@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -177,43 +176,38 @@ def history_of(row: sa.Row[Any]) -> HistoryItem:
     )
 
 
-def alert_to_json(alert: Alert) -> str:
-    """Strict JSON: a float that JSON cannot write (NaN, infinity) is a string."""
-    return json.dumps(
-        {
-            "id": alert.id,
-            "rule_id": alert.rule_id,
-            "rule_name": alert.rule_name,
-            "metric_name": alert.metric_name,
-            "condition": alert.condition.value,
-            "threshold": _plain(alert.threshold),
-            "severity": alert.severity.value,
-            "labels": alert.labels.as_dict(),
-            "state": alert.state.value,
-            "value": _plain(alert.value),
-            "peak": _plain(alert.peak),
-            "since_ms": alert.since_ms,
-            "changed_at_ms": alert.changed_at_ms,
-            "reason": alert.reason.value,
-            "fired_at_ms": alert.fired_at_ms,
-            "resolved_at_ms": alert.resolved_at_ms,
-            "acknowledged": alert.acknowledged,
-            "acknowledged_by": alert.acknowledged_by,
-            "acknowledged_at_ms": alert.acknowledged_at_ms,
-            "comment": alert.comment,
-            "announced": alert.announced,
-            "announced_at_ms": alert.announced_at_ms,
-            "notify_at_ms": alert.notify_at_ms,
-            "history_id": alert.history_id,
-        },
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+def alert_document(alert: Alert) -> dict[str, Any]:
+    """For strict JSON: a float that JSON cannot write (NaN, infinity) is a string."""
+    return {
+        "id": alert.id,
+        "rule_id": alert.rule_id,
+        "rule_name": alert.rule_name,
+        "metric_name": alert.metric_name,
+        "condition": alert.condition.value,
+        "threshold": _plain(alert.threshold),
+        "severity": alert.severity.value,
+        "labels": alert.labels.as_dict(),
+        "state": alert.state.value,
+        "value": _plain(alert.value),
+        "peak": _plain(alert.peak),
+        "since_ms": alert.since_ms,
+        "changed_at_ms": alert.changed_at_ms,
+        "reason": alert.reason.value,
+        "fired_at_ms": alert.fired_at_ms,
+        "resolved_at_ms": alert.resolved_at_ms,
+        "acknowledged": alert.acknowledged,
+        "acknowledged_by": alert.acknowledged_by,
+        "acknowledged_at_ms": alert.acknowledged_at_ms,
+        "comment": alert.comment,
+        "announced": alert.announced,
+        "announced_at_ms": alert.announced_at_ms,
+        "notify_at_ms": alert.notify_at_ms,
+        "history_id": alert.history_id,
+    }
 
 
-def alert_from_json(text: str) -> Alert:
-    """The inverse of alert_to_json."""
-    said = json.loads(text)
+def alert_of_document(said: dict[str, Any]) -> Alert:
+    """The inverse of alert_document."""
     return Alert(
         **said
         | {
@@ -242,7 +236,7 @@ def letter_values(letter: Letter) -> dict[str, Any]:
         "receiver": letter.target.receiver,
         "recipient": letter.target.recipient,
         "alert_id": letter.alert.id,
-        "alert": alert_to_json(letter.alert),
+        "alert": alert_document(letter.alert),
         "state": LetterState.QUEUED.value,
         "created_at_ms": letter.created_at_ms,
         "next_attempt_at_ms": letter.next_attempt_at_ms,
@@ -262,7 +256,7 @@ def letter_of(row: sa.Row[Any]) -> Letter:
         key=row.key,
         kind=LetterKind(row.kind),
         target=Target(row.receiver, row.recipient),
-        alert=alert_from_json(row.alert),
+        alert=alert_of_document(row.alert),
         state=LetterState(row.state),
         created_at_ms=row.created_at_ms,
         next_attempt_at_ms=row.next_attempt_at_ms,

@@ -1,13 +1,22 @@
-"""Column types that read and write the same values on SQLite and PostgreSQL."""
+"""Column types that read and write the same values on SQLite and PostgreSQL.
+
+A sealed column needs a cipher, and a column type is handed nothing but its dialect. Each engine has a dialect of its
+own, which lives as long as the engine does: `give_cipher` puts the cipher there, so that it is no global, and two
+databases in one process may have two.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+
+from tocsin.model.errors import UserError
+from tocsin.store.sealing import Cipher, SealError
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without a zone, alike in both databases
 _MS = timedelta(milliseconds=1)
@@ -80,6 +89,81 @@ class Json(sa.TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, _dialect: sa.Dialect) -> Any:
         return None if value is None else json.loads(value)
+
+
+SEALED = "\x1asealed:"
+"""Begins what is sealed. No JSON does, and a text that does loses that character."""
+
+_CIPHER = "tocsin_cipher"
+
+
+def give_cipher(engine: sa.Engine, cipher: Cipher | None) -> None:
+    """Let the sealed columns of this engine's database be sealed with it. Before its first statement."""
+    setattr(engine.dialect, _CIPHER, cipher)
+
+
+def _cipher_of(dialect: sa.Dialect) -> Cipher | None:
+    return getattr(dialect, _CIPHER, None)
+
+
+def seal_text(text: str, cipher: Cipher, context: str) -> str:
+    """As it stands in the database."""
+    return SEALED + base64.b64encode(cipher.seal(text.encode(), context.encode())).decode()
+
+
+def open_text(stored: str, cipher: Cipher | None, context: str) -> str:
+    """The text behind what stands in the database, sealed or not. Raises SealError, UserError without a cipher."""
+    if not stored.startswith(SEALED):
+        return stored
+    if cipher is None:
+        raise UserError(f"{context} is encrypted: set store.encryption_key_file to the key's file.")
+    try:
+        return cipher.open(base64.b64decode(stored[len(SEALED) :], validate=True), context.encode()).decode()
+    except (SealError, ValueError) as error:
+        raise SealError(f"{context} in the state database cannot be read. {error}") from error
+
+
+class Sealed(Json):
+    """JSON that is sealed where the engine has a cipher; what was written without one is read as it is.
+
+    `context` is the table.column: what was sealed for one column does not open in another. The database can
+    neither compare nor search such a column: the same value is sealed differently each time.
+    """
+
+    cache_ok = True
+
+    def __init__(self, context: str) -> None:
+        super().__init__()
+        self.context = context
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        text = super().process_bind_param(value, dialect)
+        cipher = _cipher_of(dialect)
+        return text if text is None or cipher is None else seal_text(text, cipher, self.context)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        text = None if value is None else open_text(value, _cipher_of(dialect), self.context)
+        return super().process_result_value(text, dialect)
+
+
+class SealedWords(Words):
+    """Words, sealed as `Sealed` is."""
+
+    cache_ok = True
+
+    def __init__(self, context: str) -> None:
+        super().__init__()
+        self.context = context
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        text = super().process_bind_param(value, dialect)
+        cipher = _cipher_of(dialect)
+        if text is None or cipher is None:
+            return None if text is None else text.removeprefix(SEALED[0])
+        return seal_text(text, cipher, self.context)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else open_text(value, _cipher_of(dialect), self.context)
 
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

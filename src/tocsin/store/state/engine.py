@@ -15,6 +15,8 @@ from sqlalchemy import exc, pool
 
 from tocsin.model.errors import ConflictError, StoreError, UserError
 from tocsin.runtime.offload import Offload
+from tocsin.store.sealing import Cipher
+from tocsin.store.state.columns import give_cipher
 
 T = TypeVar("T")
 
@@ -37,9 +39,10 @@ class Database:
 
     SQLite has one writer: `write` should have one thread, or its callers wait for each other inside
     SQLite. `read` may have several. A `:memory:` database is one connection, used by one at a time.
+    With a `cipher` the sealed columns of the schema are sealed.
     """
 
-    def __init__(self, url: str, *, write: Offload, read: Offload) -> None:
+    def __init__(self, url: str, *, write: Offload, read: Offload, cipher: Cipher | None = None) -> None:
         self._url = parse_url(url)
         self._write, self._read = write, read
         self.sqlite = self._url.get_backend_name() == "sqlite"
@@ -53,6 +56,8 @@ class Database:
             self._reader = _sqlite_engine(self._url, "BEGIN", pool.QueuePool)
         else:
             self._writer = self._reader = _postgres_engine(self._url)
+        for engine in (self._writer, self._reader):
+            give_cipher(engine, cipher)
 
     def __str__(self) -> str:
         return self._url.render_as_string(hide_password=True)

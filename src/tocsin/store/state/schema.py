@@ -2,14 +2,17 @@
 
 Columns named `*_ms` are int ms UTC, 0 or NULL where it has not happened. `metric_alert` and
 `alert_history` keep the names and columns that older databases have.
+
+Sealed is what the database need not search: settings, label values, text that people or other servers wrote, and
+the audit log's before and after. Digests of passwords, sessions and tokens cannot be turned back and stay as they are.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, String
 
-from tocsin.store.state.columns import Id, Json, Named, Reading, UtcTime, Words
+from tocsin.store.state.columns import Id, Named, Reading, Sealed, SealedWords, UtcTime, Words
 
 NAMED_CHARS_MAX = 64
 """As long as `alert_history.acknowledged_by` is."""
@@ -36,8 +39,8 @@ metric_alert = sa.Table(
     Column("duration", Double, nullable=False, server_default="0"),  # seconds
     Column("severity", String(32), nullable=False, server_default="warning"),
     Column("enabled", Boolean, nullable=False, server_default=TRUE),
-    Column("matchers", Json, nullable=False, server_default="[]"),
-    Column("description", Words, nullable=False, server_default=""),
+    Column("matchers", Sealed("metric_alert.matchers"), nullable=False, server_default="[]"),
+    Column("description", SealedWords("metric_alert.description"), nullable=False, server_default=""),
     Column("template_key", String(255), nullable=False, server_default=""),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at_ms", BigInteger, nullable=False, server_default="0"),
@@ -55,7 +58,7 @@ alert = sa.Table(
     Column("condition", String(16), nullable=False),
     Column("threshold", Double, nullable=False),
     Column("severity", String(32), nullable=False),
-    Column("labels", Json, nullable=False),
+    Column("labels", Sealed("alert.labels"), nullable=False),
     Column("series", BigInteger, nullable=False),  # Labels.series_id() as a signed number
     Column("state", String(16), nullable=False),
     Column("value", Reading),
@@ -68,7 +71,7 @@ alert = sa.Table(
     Column("acknowledged", Boolean, nullable=False, server_default=FALSE),
     Column("acknowledged_by", Words, nullable=False, server_default=""),
     Column("acknowledged_at_ms", BigInteger, nullable=False, server_default="0"),
-    Column("comment", Words, nullable=False, server_default=""),
+    Column("comment", SealedWords("alert.comment"), nullable=False, server_default=""),
     Column("announced", String(16)),
     Column("announced_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("notify_at_ms", BigInteger),
@@ -119,12 +122,12 @@ alert_history = sa.Table(
     Column("alert_row_id", Id, ForeignKey("alert.id", ondelete="SET NULL"), index=True),
     Column("rule_name", Words, nullable=False, server_default=""),
     Column("severity", String(32), nullable=False, server_default="warning"),
-    Column("labels", Json, nullable=False, server_default="{}"),
+    Column("labels", Sealed("alert_history.labels"), nullable=False, server_default="{}"),
     Column("peak", Reading),
     Column("resolved_at", UtcTime),
     Column("reason", Words, nullable=False, server_default=""),
     Column("acknowledged_at_ms", BigInteger, nullable=False, server_default="0"),
-    Column("comment", Words, nullable=False, server_default=""),
+    Column("comment", SealedWords("alert_history.comment"), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 Index("ix_alert_history_triggered", alert_history.c.triggered_at, alert_history.c.id)
@@ -140,14 +143,14 @@ outbox = sa.Table(
     Column("recipient", Words, nullable=False),
     # No foreign key: a letter and its copy of the alert outlive the alert.
     Column("alert_id", Id, nullable=False),
-    Column("alert", Text, nullable=False),  # as codec.alert_to_json writes it
+    Column("alert", Sealed("outbox.alert"), nullable=False),  # as codec.alert_document writes it
     Column("state", String(16), nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("next_attempt_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("last_error", Words, nullable=False),
-    Column("answer", Words, nullable=False),
+    Column("last_error", SealedWords("outbox.last_error"), nullable=False),
+    Column("answer", SealedWords("outbox.answer"), nullable=False),
     Column("sent_at_ms", BigInteger, nullable=False),
     Column("claimed_until_ms", BigInteger, nullable=False),
     Column("claimed_by", String(64), nullable=False, server_default=""),  # who sends it, or did last
@@ -212,7 +215,7 @@ settings = sa.Table(
     "settings",
     metadata,
     Column("name", String(255), primary_key=True),
-    Column("value", Json, nullable=False),
+    Column("value", Sealed("settings.value"), nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
 )
 
@@ -225,7 +228,7 @@ audit = sa.Table(
     Column("address", Words, nullable=False),
     Column("action", Words, nullable=False),
     Column("target", Words, nullable=False),
-    Column("before", Json),
-    Column("after", Json),
+    Column("before", Sealed("audit.before")),
+    Column("after", Sealed("audit.after")),
     sqlite_autoincrement=True,
 )

@@ -8,6 +8,7 @@ from tocsin.model.errors import StoreError
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.store.adopt.ledger import Ledger
+from tocsin.store.sealing import Cipher
 from tocsin.store.state.access import Access
 from tocsin.store.state.alerts import Alerts
 from tocsin.store.state.book import AlertBook
@@ -45,14 +46,15 @@ class State:
         await self._database.close()
 
 
-async def open_state(url: str, *, write: Offload, read: Offload) -> State:
+async def open_state(url: str, *, write: Offload, read: Offload, cipher: Cipher | None = None) -> State:
     """Connect and bring the schema to its newest revision.
 
     url: `sqlite:///path` (four slashes for an absolute path), `sqlite://` in memory, or
     `postgresql://user:password@host/database`. One thread is right for `write`, a few for `read`.
+    With a `cipher` its sealed columns are sealed.
     Raises UserError for a URL or file that cannot work, StoreError when the server does not answer.
     """
-    database = Database(url, write=write, read=read)
+    database = Database(url, write=write, read=read, cipher=cipher)
     try:
         await database.prepare(migrate)
     except StoreError as error:
