@@ -62,6 +62,7 @@ class _Opened:
         self._path = path
         settings = StoreSettings()
         self._write, self._read = ThreadOffload("write", 1), ThreadOffload("read", settings.readers)
+        self._journaling = ThreadOffload("journal", 1)
         self._settings = settings
 
     async def __aenter__(self) -> SampleStore:
@@ -74,6 +75,7 @@ class _Opened:
             telemetry=Telemetry(),
             write=self._write,
             read=self._read,
+            journaling=self._journaling,
         )
         show("open a new store", [(time.perf_counter() - began) * 1e3], "ms")
         return self._store
@@ -84,6 +86,7 @@ class _Opened:
         show("close it", [(time.perf_counter() - began) * 1e3], "ms")
         self._write.close()
         self._read.close()
+        self._journaling.close()
 
 
 async def _idle() -> None:
@@ -132,7 +135,7 @@ async def _batches(store: SampleStore) -> None:
             some = np.resize(ids, rows)
             times = NOW + number * 1_000_000 + np.arange(rows) // len(ids)
             values = np.random.default_rng(number).normal(50, 10, rows).round(2)
-            work = partial(store._insert, SampleBatch(some, times, values))  # noqa: SLF001 - without the queue before it
+            work = partial(store._insert, (), [SampleBatch(some, times, values)])  # noqa: SLF001 - without the queue before it
             took = await asyncio.get_running_loop().run_in_executor(None, _seconds, work)
             rates.append(rows / took)
         show(f"inserts of {rows:,} rows", rates, "rows/s", digits=0)

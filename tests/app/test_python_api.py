@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import tocsin
 from tocsin import SYSTEM_HEALTH_ALERTS, AlertConfigManager, AlertNotifier, MetricAnalyzer, MetricStorage
 from tocsin.app.embedded import close
+from tocsin.model.duration import HOUR_MS
 from tocsin.model.errors import UserError
+from tocsin.model.labels import Labels
+from tocsin.model.series import SampleBatch
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +76,21 @@ def test_a_trend_knows_average_and_extremes(storage: MetricStorage) -> None:
     assert found["trend"] in ("up", "down", "flat")
 
 
+def test_calls_in_one_millisecond_are_samples_of_their_own(storage: MetricStorage) -> None:
+    stored = [storage.store_metric("api.fast", value).timestamp for value in range(300)]
+    assert len(set(stored)) == 300
+    assert MetricAnalyzer(storage).calculate_trend("api.fast", hours=1)["avg"] == pytest.approx(149.5)
+    assert stored == sorted(stored)
+
+
 def test_what_is_past_the_retention_is_not_returned_and_then_removed(storage: MetricStorage, folder: Path) -> None:
-    storage.store_metric("api.retention", 1)
-    storage.store_metric("api.retention", 1, {"another": "series"})
-    short = MetricStorage(retention_days=1e-9, cleanup_threshold=1, data_dir=folder)
+    loop = storage._loop
+    for labels in (Labels.metric("api.retention"), Labels.metric("api.retention", {"another": "series"})):
+        ids = np.array([loop.engine.samples.intern(labels)], np.uint64)
+        hour_ago = np.array([loop.engine.world.clock.now_ms() - HOUR_MS])
+        loop.call(loop.engine.samples.append(SampleBatch(ids, hour_ago, np.ones(1))))
+    assert MetricAnalyzer(storage).calculate_trend("api.retention", 24)["trend"] != "no_data"
+    short = MetricStorage(retention_days=0.01, cleanup_threshold=1, data_dir=folder)
     try:
         for hours in (1, 24, 2_000):
             assert MetricAnalyzer(short).calculate_trend("api.retention", hours)["trend"] == "no_data"

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tocsin.model.duration import Duration
 from tocsin.model.labels import Labels
 from tocsin.model.series import FloatArray, SampleBatch, SeriesBlock
 from tocsin.runtime.clock import Clock
@@ -22,7 +21,7 @@ from tocsin.store.settings import RetentionSettings, StoreSettings
 AnyStore: TypeAlias = SampleStore | MemorySampleStore
 Row: TypeAlias = tuple[Labels, int, float]
 
-UNSYNCED = StoreSettings(fsync=False, commit_wait=Duration(0))
+UNSYNCED = StoreSettings(fsync=False)
 """Tests need no power cut, and their clocks often stand still."""
 
 
@@ -46,6 +45,7 @@ async def open_store(
         telemetry=telemetry or Telemetry(),
         write=threads,
         read=threads,
+        journaling=threads,
     )
     try:
         yield store

@@ -35,6 +35,7 @@ from tocsin.notify.message import render_alert_email
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.rules.defaults import SYSTEM_HEALTH_ALERTS
+from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import InlineOffload
 
@@ -50,6 +51,12 @@ __all__ = [
     "close",
 ]
 T = TypeVar("T")
+
+
+STAMPS_MAX = 10_000
+"""Series whose last time is remembered."""
+AHEAD_MAX_MS = 100
+"""A program that stores more than a sample a millisecond is slowed down when it is so far ahead of the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class _Loop:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._stack = AsyncExitStack()
+        self.stamps = Stamps()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tocsin", daemon=True)
         self._thread.start()
@@ -142,7 +150,7 @@ class MetricStorage:
     def store_metric(self, name: str, value: float, tags: Mapping[str, str] | None = None) -> StoredMetric:
         """The stored sample, durable when this returns. Raises UserError, StoreError; then nothing is stored."""
         try:
-            stored = self._loop.call(_store(self._loop.engine, name, value, dict(tags or {})))
+            stored = self._loop.call(_store(self._loop.engine, self._loop.stamps, name, value, dict(tags or {})))
         except Exception as error:
             log.warning("a metric was not stored", metric=name, reason=str(error))
             raise
@@ -172,7 +180,7 @@ class MetricAnalyzer:
     ) -> dict[str, Any]:
         """`trend` is `up`, `down`, `flat` or `no_data`; `avg`, `min` and `max` are 0 when there is no data."""
         loop = self._storage._loop  # noqa: SLF001 - the two faces are one
-        return loop.call(_trend(loop.engine, metric_name, hours, tags or {}))
+        return loop.call(_trend(loop.engine, loop.stamps, metric_name, hours, tags or {}))
 
 
 class AlertConfigManager:
@@ -206,7 +214,28 @@ class AlertNotifier:
         return mail.subject, mail.html
 
 
-async def _store(engine: Engine, name: str, value: float, tags: Mapping[str, str]) -> StoredMetric:
+class Stamps:
+    """Gives each call a time of its own: two samples of a series in one millisecond would be one sample."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
+        self.newest_ms = 0
+
+    async def next_ms(self, name: str, tags: Mapping[str, str], clock: Clock) -> int:
+        """The time now, or the millisecond after the series' last one; waits rather than run far ahead."""
+        series = (name, frozenset(tags.items()))
+        at_ms = max(clock.now_ms(), self._last.get(series, 0) + 1)
+        if series not in self._last and len(self._last) >= STAMPS_MAX:
+            self._last.clear()
+        self._last[series] = at_ms
+        self.newest_ms = max(self.newest_ms, at_ms)
+        ahead_ms = at_ms - clock.now_ms()
+        if ahead_ms > AHEAD_MAX_MS:
+            await asyncio.sleep(ahead_ms / 1_000)
+        return at_ms
+
+
+async def _store(engine: Engine, stamps: Stamps, name: str, value: float, tags: Mapping[str, str]) -> StoredMetric:
     appender = Appender(
         engine.samples,
         engine.samples,
@@ -219,7 +248,7 @@ async def _store(engine: Engine, name: str, value: float, tags: Mapping[str, str
     )
     number = float(value)
     said = number if math.isfinite(number) else str(number)
-    at_ms = engine.world.clock.now_ms()
+    at_ms = await stamps.next_ms(name, tags, engine.world.clock)
     body = msgspec.json.encode({"name": name, "value": said, "tags": tags})
     rows, refused = parse(body, at_ms, engine.settings.ingest)
     appended = await appender.append(rows, "python", refused)
@@ -228,10 +257,10 @@ async def _store(engine: Engine, name: str, value: float, tags: Mapping[str, str
     return StoredMetric(name, number, tags, datetime.fromtimestamp(at_ms / 1_000, UTC))
 
 
-async def _trend(engine: Engine, name: str, hours: float, tags: Mapping[str, str]) -> dict[str, Any]:
+async def _trend(engine: Engine, stamps: Stamps, name: str, hours: float, tags: Mapping[str, str]) -> dict[str, Any]:
     if not hours > 0:
         raise UserError("hours must be more than 0.", field="hours")
-    at_ms = engine.world.clock.now_ms()
+    at_ms = max(engine.world.clock.now_ms(), stamps.newest_ms)
     matchers = (Matcher(METRIC_NAME, MatchOp.EQUAL, name), *equals(tags))
     found = await read_trend(engine.samples, matchers, hours, at_ms, InlineOffload())
     said = asdict(found.trend)

@@ -67,6 +67,7 @@ class World:
 async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Samples]:
     """The embedded engine, with threads of its own."""
     write, read = world.offload("samples-write", 1), world.offload("samples-read", settings.store.readers)
+    journaling = world.offload("samples-journal", 1)
     try:
         store = await SampleStore.open(
             data_dir / "samples",
@@ -76,12 +77,14 @@ async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry
             telemetry=telemetry,
             write=write,
             read=read,
+            journaling=journaling,
         )
         async with store:
             yield store
     finally:
         write.close()
         read.close()
+        journaling.close()
 
 
 def real_receivers(world: World, settings: Settings, telemetry: Telemetry) -> Receiver:

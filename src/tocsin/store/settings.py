@@ -11,20 +11,24 @@ from tocsin.model.duration import DAY_MS, Duration
 class StoreSettings:
     """The engine that keeps samples: how it commits, how much it takes, and what a read may cost."""
 
-    commit_wait: Duration = field(
-        default=Duration(10),
+    flush_wait: Duration = field(
+        default=Duration(5_000),
         metadata={
-            "doc": "Inserts of a busy writer start at least this far apart; an idle one commits at once. "
-            "More saves CPU where many senders push a little each; less answers a sender sooner."
+            "doc": "Acknowledged samples are in the journal. They go into the engine when the first of them is this "
+            "old, or a read wants them."
         },
+    )
+    flush_rows: int = field(
+        default=250_000,
+        metadata={"doc": "So many samples in the journal go into the engine without further waiting."},
     )
     batch_rows_max: int = field(
         default=200_000,
-        metadata={"doc": "Samples in one insert. So many waiting samples are committed without further waiting."},
+        metadata={"doc": "Samples that are written to the journal at once."},
     )
     queue_rows_max: int = field(
         default=2_000_000,
-        metadata={"doc": "Samples that may wait to be committed (24 bytes each). Beyond it senders are told 429."},
+        metadata={"doc": "Samples in the queue and the journal (24 bytes each). Beyond it senders are told 429."},
     )
     series_max: int = field(
         default=1_000_000,

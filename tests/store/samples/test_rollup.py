@@ -42,6 +42,7 @@ async def store(tmp_path: Path, clock: FixedClock) -> AsyncIterator[SampleStore]
 
 async def put(store: SampleStore, *given: tuple[int, float]) -> None:
     await store.append(batch(store, [(M, at_ms, value) for at_ms, value in given]))
+    await store.flush()
 
 
 async def rolled(store: SampleStore) -> None:
@@ -161,6 +162,7 @@ async def test_what_a_failed_round_had_taken_is_taken_again_with_all_its_series(
     before = opened.take(2**40)
     other = Labels.metric("other")
     await store.append(batch(store, [(other, LONG_AGO, 3.0)]))
+    await store.flush()
     after = opened.take(2**40)
     assert before is not None
     assert after is not None

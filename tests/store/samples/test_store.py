@@ -18,6 +18,7 @@ from tocsin.model.series import EMPTY_BLOCK, MetricInfo, SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.journal import Journal
 from tocsin.store.samples.reader import FEW_SERIES
 from tocsin.store.samples.store import SampleStore
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -71,6 +72,7 @@ async def test_days_before_1970_are_there_after_a_restart_and_can_be_dropped(pat
 
 async def test_threads_serve_many_callers_at_once(path: Path) -> None:
     write, read = ThreadOffload("write", 1), ThreadOffload("read", 4)  # more threads than connections
+    journaling = ThreadOffload("journal", 1)
     store = await SampleStore.open(
         path,
         UNSYNCED,
@@ -79,6 +81,7 @@ async def test_threads_serve_many_callers_at_once(path: Path) -> None:
         telemetry=Telemetry(),
         write=write,
         read=read,
+        journaling=journaling,
     )
     async with store:
 
@@ -91,6 +94,7 @@ async def test_threads_serve_many_callers_at_once(path: Path) -> None:
         assert len(await everything(store)) == 40
     write.close()
     read.close()
+    journaling.close()
 
 
 async def test_reads_after_the_close_say_so(path: Path) -> None:
@@ -106,36 +110,29 @@ async def test_reads_after_the_close_say_so(path: Path) -> None:
 async def test_samples_are_never_kept_without_their_labels(path: Path) -> None:
     async with open_store(path, FixedClock(NOW)) as store:
         store._parts.writing.run("rename table series to hidden")
+        await put(store, (CPU, NOW, 1.0))
         with pytest.raises(StoreError, match="could not write"):
-            await put(store, (CPU, NOW, 1.0))
+            await store.flush()
         assert (await store.stats()).samples == 0
         store._parts.writing.run("rename table hidden to series")
         await put(store, (DISK, NOW, 2.0))
     async with open_store(path, FixedClock(NOW)) as store:
-        assert set(store.series([])) == {CPU, DISK}
+        assert await everything(store) == [(CPU, NOW, 1.0), (DISK, NOW, 2.0)]
 
 
-async def test_a_failed_insert_fails_its_caller_and_the_next_one_passes(path: Path) -> None:
+async def test_what_the_engine_does_not_take_is_acknowledged_and_there_when_it_does(path: Path) -> None:
     telemetry = Telemetry()
     async with open_store(path, FixedClock(NOW), telemetry=telemetry) as store:
-        store._parts.writing.run("rename table samples to hidden")
-        with pytest.raises(StoreError, match="could not write"):
-            await put(store, (CPU, NOW, 1.0))
-        with pytest.raises(StoreError, match="could not read"):
-            await everything(store)
-        store._parts.writing.run("rename table hidden to samples")
-        await put(store, (CPU, NOW, 2.0))
-        assert await everything(store) == [(CPU, NOW, 2.0)]
-    assert b'tocsin_store_inserts_total{result="failed"} 1.0' in telemetry.render()
-
-
-async def test_an_insert_that_the_engine_refuses_late_is_not_acknowledged(path: Path) -> None:
-    async with open_store(path, FixedClock(NOW)) as store:
         store._parts.writing.run("alter table samples add constraint small check v < 10")
+        await put(store, (CPU, NOW, 11.0))
         with pytest.raises(StoreError):
-            await put(store, (CPU, NOW, 11.0))
-        await put(store, (CPU, NOW, 9.0))
-        assert await everything(store) == [(CPU, NOW, 9.0)]
+            await store.flush()
+        await put(store, (CPU, NOW, 12.0))
+        assert await everything(store) == []
+        store._parts.writing.run("alter table samples drop constraint small")
+        await store.flush()
+        assert await everything(store) == [(CPU, NOW, 12.0)]
+    assert b'tocsin_store_flushes_total{result="failed"} 1.0' in telemetry.render()
 
 
 async def test_a_description_that_was_not_kept_is_not_believed(path: Path) -> None:
@@ -287,3 +284,20 @@ def test_the_last_written_wins_through_merges_and_restarts(
             await play(steps, oracle)
 
     asyncio.run(run())
+
+
+async def test_what_the_journal_holds_is_taken_at_the_start(path: Path) -> None:
+    async with open_store(path, FixedClock(NOW)) as store:
+        await put(store, (CPU, NOW - 1, 1.0), (CPU, NOW, 1.0))
+    journal = Journal(path.with_name("samples.journal"), fsync=False)
+    cpu, disk = (np.array([labels.series_id()], np.uint64) for labels in (CPU, DISK))
+    journal.append([(int(disk[0]), DISK)], SampleBatch(disk, np.array([NOW]), np.array([2.0])))
+    journal.append((), SampleBatch(cpu, np.array([NOW]), np.array([3.0])))
+    journal.append((), SampleBatch(cpu, np.array([NOW]), np.array([4.0])))
+    journal.close()
+    for _ in range(2):
+        async with open_store(path, FixedClock(NOW)) as store:
+            wanted = [(CPU, NOW - 1, 1.0), (CPU, NOW, 4.0), (DISK, NOW, 2.0)]
+            assert sorted(await everything(store), key=lambda row: (row[0].name, row[1])) == wanted
+            assert store._staging.rows == 0
+    assert list(path.with_name("samples.journal").iterdir()) == []

@@ -163,8 +163,8 @@ def test_a_failure_reaches_exactly_the_callers_of_that_insert() -> None:
         assert failed[0].retry_after_s == 3
 
     assert [ids for _, ids in play(story, telemetry=telemetry).inserts] == [[3]]
-    assert b'tocsin_store_inserts_total{result="failed"} 1.0' in telemetry.render()
-    assert b'tocsin_store_inserts_total{result="committed"} 1.0' in telemetry.render()
+    assert b'tocsin_store_commits_total{result="failed"} 1.0' in telemetry.render()
+    assert b'tocsin_store_commits_total{result="committed"} 1.0' in telemetry.render()
     assert b"tocsin_store_samples_total 1.0" in telemetry.render()
 
 

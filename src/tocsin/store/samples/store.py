@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,9 +26,11 @@ from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.embedded import EmbeddedEngine
 from tocsin.store.samples.engine import Connection, Engine
 from tocsin.store.samples.index import LabelIndex
+from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.schema import METRICS, SAMPLES, SERIES, migrate
-from tocsin.store.samples.writer import GroupCommit
+from tocsin.store.samples.staging import Staging
+from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
 log = get_log("store")
@@ -49,6 +51,7 @@ class Parts:
     opened: rollup.OpenHours
     index: LabelIndex
     metrics: dict[str, MetricInfo]
+    journal: Journal
     close: Callable[[], None]
 
 
@@ -65,7 +68,8 @@ class SampleStats:
 class SampleStore:
     """Samples in ClickHouse. Open it with `open`; all its coroutines belong to the loop that opened it.
 
-    `write` must have one thread, `read` as many as `settings.readers`. Both stay the caller's to close.
+    `write` and `journaling` must have one thread each, `read` as many as `settings.readers`. They stay the
+    caller's to close.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class SampleStore:
         telemetry: Telemetry,
         write: Offload,
         read: Offload,
+        journaling: Offload,
     ) -> None:
         self._parts = parts
         self._index = parts.index
@@ -90,14 +95,26 @@ class SampleStore:
         self._clock = clock
         self._write = write
         self._read = read
-        self._commit = GroupCommit(
+        self._staging = Staging(
+            parts.journal,
             self._insert,
-            wait=settings.commit_wait,
+            flush_wait=settings.flush_wait,
+            flush_rows=settings.flush_rows,
+            clock=clock,
+            telemetry=telemetry,
+            journaling=journaling,
+            write=write,
+        )
+        self._commit = GroupCommit(
+            self._stage,
+            wait=Duration(0),  # the journal is fast: what comes while it writes is the next batch
             batch_rows_max=settings.batch_rows_max,
             queue_rows_max=settings.queue_rows_max,
             clock=clock,
-            offload=write,
+            offload=journaling,
             telemetry=telemetry,
+            held=lambda: self._staging.rows,
+            committed=self._staging.arrange,
         )
         self._known = telemetry.gauge("store_series", "Series in the index.")
         self._known.set_function(lambda: len(parts.index))
@@ -113,14 +130,22 @@ class SampleStore:
         telemetry: Telemetry,
         write: Offload,
         read: Offload,
+        journaling: Offload,
     ) -> Self:
-        """Lock the path, bring its tables up to date and load the index.
+        """Lock the path, bring its tables up to date, load the index and take what the journal holds.
 
         Raises UserError where the path is in use or was written by a newer tocsin, StoreError where the
         engine cannot open it.
         """
         parts = await write.run(open_parts, path, settings)
-        store = cls(parts, settings, kept, clock=clock, telemetry=telemetry, write=write, read=read)
+        store = cls(
+            parts, settings, kept, clock=clock, telemetry=telemetry, write=write, read=read, journaling=journaling
+        )
+        try:
+            await write.run(store._replay)
+        except BaseException:
+            await write.run(parts.close)
+            raise
         log.info("sample store opened", path=str(path), series=len(store._index))
         return store
 
@@ -128,6 +153,7 @@ class SampleStore:
         """Commit what was accepted, then let go of the path."""
         try:
             await self._commit.close()
+            await self._staging.close()
         finally:
             await self._write.run(self._parts.close)  # a second time it is empty
 
@@ -152,6 +178,10 @@ class SampleStore:
     async def append(self, batch: SampleBatch) -> None:
         """Returns when every row is durable. Raises QueueFullError or StoreError."""
         await self._commit.append(batch)
+
+    async def flush(self) -> None:
+        """Returns when all that was acknowledged before is in the engine. Raises StoreError."""
+        await self._staging.flush()
 
     async def describe(self, infos: Sequence[MetricInfo]) -> None:
         changed = updated(self._metrics, infos)
@@ -201,6 +231,7 @@ class SampleStore:
         What is to go is rolled up before, and buckets past their own retention are dropped too.
         """
         cut_ms = at_ms - self.retention_ms
+        await self._staging.flush()
         past = await self._write.run(retention.days_past, self._parts.writing, cut_ms)
         days = list(past)
         if days:
@@ -223,6 +254,7 @@ class SampleStore:
 
     async def roll_up(self) -> bool:
         """Compute the buckets of hours that are over, at most of one day; whether there may be more to do."""
+        await self._staging.flush()
         async with self._rolling:
             return await self._roll_up((self._clock.now_ms() - rollup.SETTLE_MS) // HOUR_MS)
 
@@ -256,40 +288,75 @@ class SampleStore:
 
     async def merge(self) -> None:
         """Merge every day into its final form now: for tests and benchmarks, as the engine does it by itself."""
+        await self._staging.flush()
         await self._write.run(self._parts.writing.run, "optimize table samples final")
 
     def _oldest_ms(self) -> int:
         return self._clock.now_ms() - self.retention_ms
 
     async def _reading(self, fetch: Callable[[Connection], T]) -> T:
+        await self._staging.settle()
         return await self._read.run(self._parts.pool.use, fetch)
 
-    def _insert(self, batch: SampleBatch) -> None:
-        """On the write thread: first the series that are not yet kept, so that no sample is without its labels."""
+    def _stage(self, batch: SampleBatch) -> None:
+        """On the journal's thread: with the series that are not yet kept, so that no sample is without its labels."""
         new = self._index.unsaved()
-        if new:
+        self._staging.commit(new, batch)
+        self._index.saved(new)
+
+    def _insert(self, series: NewSeries, batches: Sequence[SampleBatch]) -> None:
+        """On the write thread: the series before their samples."""
+        if series:
             rows = {
-                "id": [series_id for series_id, _ in new],
-                "labels": [msgspec.json.encode(labels.as_dict()).decode() for _, labels in new],
+                "id": [series_id for series_id, _ in series],
+                "labels": [msgspec.json.encode(labels.as_dict()).decode() for _, labels in series],
             }
             self._parts.writing.insert("series", SERIES, rows)
-            self._index.saved(new)
+        if not batches:
+            return
+        batch = joined(batches)
         self._parts.opened.touch(self._parts.writing, batch, self._clock.now_ms())
-        for at in range(0, len(batch), self._settings.batch_rows_max):
-            span = slice(at, at + self._settings.batch_rows_max)
-            self._parts.writing.insert(
-                "samples", SAMPLES, {"id": batch.ids[span], "t": batch.times[span], "v": batch.values[span]}
-            )
+        self._parts.writing.insert("samples", SAMPLES, {"id": batch.ids, "t": batch.times, "v": batch.values})
+
+    def _replay(self) -> None:
+        """On the write thread, before anybody else: what was acknowledged and had not reached the engine."""
+        journal, samples = self._parts.journal, 0
+        for series, batches in gathered(journal.replay(), self._settings.flush_rows):
+            self._index.load(series)
+            self._insert(series, batches)
+            samples += sum(map(len, batches))
+        journal.drop(journal.cut())
+        if samples:
+            log.info("samples taken from the journal", samples=samples)
 
     def _insert_metrics(self, infos: Sequence[MetricInfo]) -> None:
         rows = {field: [getattr(info, field) for info in infos] for field in METRICS.types}
         self._parts.writing.insert("metrics", METRICS, rows)
 
 
+def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeries, list[SampleBatch]]]:
+    """Records joined in their order, about `rows_max` samples at a time."""
+    series: list[tuple[int, Labels]] = []
+    batches: list[SampleBatch] = []
+    rows = 0
+    for record in records:
+        series += record.series
+        if len(record.batch):
+            batches.append(record.batch)
+            rows += len(record.batch)
+        if rows >= rows_max:
+            yield series, batches
+            series, batches, rows = [], [], 0
+    if series or batches:
+        yield series, batches
+
+
 def open_parts(path: Path, settings: StoreSettings) -> Parts:
     with ExitStack() as stack:
         engine: Engine = EmbeddedEngine(path, settings)
         stack.callback(engine.close)
+        journal = Journal(path.with_name(path.name + ".journal"), fsync=settings.fsync)
+        stack.callback(journal.close)
         writing = engine.connect(reading=False)
         stack.callback(writing.close)
         migrate(writing, fsync=settings.fsync)
@@ -302,7 +369,7 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         stack.callback(folding.close)
         pool = reader.Pool(_connections(engine, settings.readers, stack))
         stack.callback(pool.close)
-        return Parts(writing, folding, pool, opened, index, metrics, stack.pop_all().close)
+        return Parts(writing, folding, pool, opened, index, metrics, journal, stack.pop_all().close)
 
 
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:

@@ -33,7 +33,8 @@ class GroupCommit:
 
     An idle writer commits at once. A busy one starts its inserts `wait` apart, or earlier when
     `batch_rows_max` rows wait. The queue holds at most `queue_rows_max` rows, counted until they are
-    committed; a batch that does not fit is refused and counted, never dropped. One loop's callers only.
+    committed, and with the `held` ones that are committed and still take memory; a batch that does not fit is
+    refused and counted, never dropped. `committed` is called after each commit. One loop's callers only.
     """
 
     def __init__(
@@ -46,8 +47,12 @@ class GroupCommit:
         clock: Clock,
         offload: Offload,
         telemetry: Telemetry,
+        held: Callable[[], int] = lambda: 0,
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
         self._commit = commit
+        self._held = held
+        self._committed = committed
         self._wait = wait
         self._batch_rows_max = batch_rows_max
         self._queue_rows_max = queue_rows_max
@@ -61,10 +66,10 @@ class GroupCommit:
         self._started_s = -float("inf")
         self._closed = False
         self._rows = telemetry.counter("store_samples", "Samples committed.")
-        self._inserts = telemetry.counter("store_inserts", "Inserts into the sample store.", ["result"])
+        self._commits = telemetry.counter("store_commits", "Commits of samples.", ["result"])
         self._refused = telemetry.counter("store_samples_refused", "Samples refused because the queue was full.")
         self._waiting = telemetry.gauge("store_queue_samples", "Samples that wait to be committed.")
-        self._seconds = telemetry.histogram("store_insert_seconds", "How long inserts take.")
+        self._seconds = telemetry.histogram("store_commit_seconds", "How long commits take.")
 
     async def append(self, batch: SampleBatch) -> None:
         """Raises QueueFullError where there is no room, StoreError where the insert failed."""
@@ -73,14 +78,14 @@ class GroupCommit:
             return
         if self._closed:
             raise StoreError("The sample store is closing.")
-        held = self._queued_rows + self._committing_rows
+        held = self._queued_rows + self._committing_rows + self._held()
         if held and held + rows > self._queue_rows_max:
             self._refused.inc(rows)
             raise QueueFullError("The sample store is busy: its queue is full.", retry_after_s=RETRY_AFTER_S)
         waiting = Waiting(batch, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._queued_rows += rows
-        self._waiting.set(held + rows)
+        self._waiting.set(self._queued_rows + self._committing_rows)
         if self._queued_rows >= self._batch_rows_max:
             self._enough.set()
         if self._drain is None or self._drain.done():
@@ -134,7 +139,7 @@ class GroupCommit:
         try:
             await self._offload.run(self._commit_joined, [waiting.batch for waiting in taken])
         except Exception as error:  # whatever it was, its callers must hear of it and the next ones be served
-            self._inserts.labels("failed").inc()
+            self._commits.labels("failed").inc()
             unexpected = not isinstance(error, StoreError)
             log.warning(
                 "commit failed",
@@ -144,11 +149,12 @@ class GroupCommit:
             )
             self._fail(taken, error)
         else:
-            self._inserts.labels("committed").inc()
+            self._commits.labels("committed").inc()
             self._rows.inc(self._committing_rows)
             for waiting in taken:
                 if not waiting.done.done():  # a caller that was cancelled meanwhile
                     waiting.done.set_result(None)
+            self._committed()
         self._seconds.observe(self._clock.monotonic_s() - self._started_s)
         self._committing_rows = 0
         self._waiting.set(self._queued_rows)
@@ -173,9 +179,7 @@ def _own(error: Exception) -> Exception:
 
 
 def joined(batches: Sequence[SampleBatch]) -> SampleBatch:
-    """One batch in the order of arrival, so that later rows stay later."""
-    if len(batches) == 1:
-        return batches[0]
+    """One batch in the order of arrival, so that later rows stay later; a copy, as callers may reuse their arrays."""
     return SampleBatch(
         np.concatenate([batch.ids for batch in batches]),
         np.concatenate([batch.times for batch in batches]),
