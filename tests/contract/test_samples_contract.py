@@ -291,14 +291,91 @@ async def test_matchers_of_all_four_kinds(store: AnyStore, text: str, found: set
     await put(store, (CPU, NOW, 1.0), (CPU_B, NOW, 2.0), (DISK, NOW, 3.0))
     matcher = parse_matcher(text)
     assert set((await store.select([matcher], NOW, NOW + 1)).series) == found
-    assert set(store.series([matcher])) == found
+    assert set(await store.series([matcher])) == found
 
 
 async def test_all_matchers_must_fit(store: AnyStore) -> None:
     await put(store, (CPU, NOW, 1.0), (CPU_B, NOW, 2.0), (DISK, NOW, 3.0))
     both = [*named("system.cpu.usage"), parse_matcher('host!="b"')]
-    assert store.series(both) == (CPU,)
-    assert set(store.series([])) == {CPU, CPU_B, DISK}
+    assert await store.series(both) == (CPU,)
+    assert set(await store.series([])) == {CPU, CPU_B, DISK}
+
+
+async def test_series_are_listed_by_when_they_may_have_samples(store: AnyStore) -> None:
+    await put(store, (CPU, NOW - 30, 1.0), (CPU, NOW - 10, 1.0), (CPU_B, NOW - 5, 1.0), (DISK, NOW, 1.0))
+    assert set(await store.series([], NOW - 10, NOW - 5)) == {CPU, CPU_B}
+    assert set(await store.series([], NOW - 20, NOW - 20)) == {CPU}  # between its first and its last
+    assert await store.series([], NOW + 1, NOW + 9) == ()
+    assert set(await store.series(named("system.disk.usage"), None, NOW)) == {DISK}
+    assert len(await store.series([], NOW - 30, NOW, limit=2)) == 2
+    assert await store.label_names([]) == ("__name__", "host", "mount")
+    assert await store.label_names([], NOW - 30, NOW - 1) == ("__name__", "host")
+    assert await store.label_names([], limit=2) == ("__name__", "host")
+    assert await store.label_values("host", []) == ("a", "b")
+    assert await store.label_values("host", [], NOW - 5, NOW) == ("a", "b")
+    assert await store.label_values("host", named("system.disk.usage"), NOW - 5, NOW) == ("a",)
+    assert await store.label_values("host", [], NOW - 9, NOW - 1, limit=1) == ("b",)
+    assert await store.label_values("nowhere", []) == ()
+    assert await store.count(named("system.cpu.usage")) == 2
+    assert await store.count([parse_matcher('host=~"a|c"')]) == 2
+
+
+async def test_a_series_whose_samples_were_refused_is_in_no_time(store: AnyStore) -> None:
+    store.intern(CPU)
+    assert await store.series([], -(2**62), 2**62) == ()
+
+
+async def test_cardinality_counts_series_and_values(store: AnyStore) -> None:
+    await put(store, (CPU, NOW, 1.0), (CPU_B, NOW, 2.0), (DISK, NOW, 3.0))
+    told = await store.cardinality(1)
+    assert (told.series, told.metrics) == (3, (("system.cpu.usage", 2),))
+    assert (told.labels, told.pairs) == ((("__name__", 2),), (("__name__", "system.cpu.usage", 2),))
+
+
+async def test_a_forgotten_series_is_gone_until_it_comes_again(store: AnyStore) -> None:
+    await put(store, (CPU, NOW, 1.0), (DISK, NOW, 2.0))
+    generation = store.generation
+    assert await store.forget(np.array([CPU.series_id(), CPU_B.series_id()], np.uint64)) == 1
+    assert store.generation != generation
+    assert await store.series([]) == (DISK,)
+    assert [labels for labels, _, _ in await everything(store)] == [DISK]
+    await put(store, (CPU, NOW + 1, 3.0))
+    assert set(await store.series([], NOW + 1, NOW + 1)) == {CPU}
+
+
+async def test_samples_that_were_under_way_bring_a_forgotten_series_back(store: AnyStore) -> None:
+    under_way = batch(store, [(CPU, NOW, 1.0)])
+    await store.forget(under_way.ids)
+    await store.append(under_way)
+    assert await everything(store) == [(CPU, NOW, 1.0)]
+
+
+async def test_series_without_samples_are_forgotten_when_all_their_retentions_have_passed(
+    store: AnyStore, clock: FixedClock
+) -> None:
+    await put(store, (CPU, NOW, 1.0), (DISK, NOW, 1.0))
+    store.five_minutes_ms = store.hours_ms = store.retention_ms
+    await store.clean_up(NOW + store.retention_ms)
+    assert await store.count([]) == 2
+    clock.advance(2 * DAY_MS)
+    await put(store, (DISK, NOW + 2 * DAY_MS, 2.0))
+    await store.clean_up(NOW + store.retention_ms + DAY_MS)
+    assert await store.series([]) == (DISK,)
+
+
+async def test_an_index_that_is_nearly_full_lets_go_of_what_has_no_samples_but_old_rollups(
+    limited: AnyStore, clock: FixedClock
+) -> None:
+    old = [Labels.metric("old", {"n": str(n)}) for n in range(4)]
+    await put(limited, *((labels, NOW + at, 1.0) for at, labels in enumerate(old)))
+    clock.advance(8 * DAY_MS)
+    await put(limited, (CPU, clock.now_ms(), 1.0))
+    with pytest.raises(LimitError):
+        limited.intern(DISK)
+    await limited.clean_up(clock.now_ms())
+    assert await limited.count([]) == 4
+    assert await limited.series(named("old"), None, NOW) == ()
+    limited.intern(DISK)
 
 
 async def test_names_and_labels_may_be_any_text(store: AnyStore) -> None:

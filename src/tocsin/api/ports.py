@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
-from tocsin.model.series import MetricInfo, SeriesBlock, StepBlock
+from tocsin.model.series import Cardinality, MetricInfo, SeriesBlock, StepBlock
 
 
 class SampleReader(Protocol):
@@ -25,8 +25,39 @@ class SampleReader(Protocol):
         """The newest sample of each series since then, where it has one."""
         ...
 
-    def series(self, matchers: Sequence[Matcher]) -> tuple[Labels, ...]:
-        """The known series that fit, from the index."""
+    async def count(self, matchers: Sequence[Matcher]) -> int:
+        """How many known series fit."""
+        ...
+
+    async def series(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[Labels, ...]:
+        """The known series that fit, by id; with a limit only so many.
+
+        With times only those that may have a sample with start ≤ time ≤ end: the span from a series' first
+        to its last sample overlaps it. The span is known to the UTC day, or better.
+        """
+        ...
+
+    async def label_names(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[str, ...]:
+        """The names of the labels of these series, `__name__` among them, sorted."""
+        ...
+
+    async def label_values(
+        self,
+        name: str,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> tuple[str, ...]:
+        """The values of that label among these series, sorted."""
+        ...
+
+    async def cardinality(self, most: int) -> Cardinality:
+        """What has the most series and values: at most so many of each."""
         ...
 
     async def metrics(self) -> tuple[MetricInfo, ...]:

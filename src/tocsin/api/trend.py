@@ -31,7 +31,7 @@ async def read_trend(
     while min and max are those of all samples. Raises LimitError, StoreError.
     """
     start_ms, end_ms = now_ms - round(hours * HOUR_MS), now_ms + 1
-    if len(reader.series(matchers)) == 1:
+    if await reader.count(matchers) == 1:
         samples = await reader.select(matchers, start_ms, end_ms)
         return MetricTrend(await offload.run(trend, samples.times, samples.values), len(samples))
     block = await reader.steps(matchers, start_ms, end_ms, step_for(end_ms - start_ms))

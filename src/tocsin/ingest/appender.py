@@ -11,7 +11,7 @@ from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, Series
 from tocsin.ingest.rows import Appended, Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import format_ms
-from tocsin.model.errors import ConflictError, LimitError
+from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.series import IdArray, MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.telemetry import Telemetry
@@ -105,6 +105,8 @@ class Appender:
         for at in wanted:
             try:
                 ids[at] = self._index.intern(rows.series[at])
+            except MetricLimitError as error:
+                without[int(at)] = (str(error), Refusal.METRIC_SERIES_LIMIT)
             except LimitError as error:
                 without[int(at)] = (str(error), Refusal.SERIES_LIMIT)
             except ConflictError as error:

@@ -15,7 +15,8 @@ class SeriesIndex(Protocol):
     def intern(self, labels: Labels) -> int:
         """The id of these labels, remembered from now on.
 
-        Raises LimitError where there is no room, ConflictError where another series has that id.
+        Raises LimitError where there is no room (MetricLimitError: for its metric), ConflictError where
+        another series has that id.
         """
         ...
 

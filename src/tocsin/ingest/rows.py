@@ -43,6 +43,7 @@ class Refusal(StrEnum):
     PAST_RETENTION = "past retention"
     FUTURE = "future"
     SERIES_LIMIT = "series limit"
+    METRIC_SERIES_LIMIT = "metric series limit"
     ID_TAKEN = "id taken"
     HISTOGRAM = "native histogram"
 

@@ -35,6 +35,10 @@ class LimitError(TocsinError):
     """Ask for less; the text says what to ask for instead."""
 
 
+class MetricLimitError(LimitError):
+    """One metric has as many series as a metric may have."""
+
+
 class TooLargeError(LimitError):
     """The body is larger than the limit."""
 

@@ -81,3 +81,20 @@ class MetricInfo:
     unit: str = ""
     kind: str = "gauge"
     help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cardinality:
+    """How many series there are, and of what: the largest first.
+
+    `metrics` are (name, series), `labels` (name, different values), `pairs` (name, value, series);
+    `label_pairs` is how many different pairs there are. A `metric_series_max` of 0 is no limit.
+    """
+
+    series: int
+    series_max: int
+    metric_series_max: int
+    label_pairs: int
+    metrics: tuple[tuple[str, int], ...]
+    labels: tuple[tuple[str, int], ...]
+    pairs: tuple[tuple[str, str, int], ...]

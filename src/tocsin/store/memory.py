@@ -12,7 +12,16 @@ from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
-from tocsin.model.series import FloatArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
+from tocsin.model.series import (
+    Cardinality,
+    FloatArray,
+    IdArray,
+    MetricInfo,
+    SampleBatch,
+    SeriesBlock,
+    StepBlock,
+    TimeArray,
+)
 from tocsin.runtime.clock import Clock
 from tocsin.store.samples.blocks import (
     Grid,
@@ -47,7 +56,7 @@ class MemorySampleStore:
         self.five_minutes_ms: int = (kept or RetentionSettings()).five_minutes
         self.hours_ms: int = (kept or RetentionSettings()).hours
         self._clock = clock
-        self._index = LabelIndex(self._settings.series_max)
+        self._index = LabelIndex(self._settings.series_max, self._settings.metric_series_max)
         self._metrics: dict[str, MetricInfo] = {}
         self._fresh: list[SampleBatch] = []
         self._columns: dict[int, _Column] = {}
@@ -70,13 +79,45 @@ class MemorySampleStore:
     def labels(self, series_id: int) -> Labels:
         return self._index.labels(series_id)
 
-    def series(self, matchers: Sequence[Matcher]) -> tuple[Labels, ...]:
-        return self._index.series(matchers)
+    @property
+    def generation(self) -> int:
+        return self._index.generation
+
+    async def count(self, matchers: Sequence[Matcher]) -> int:
+        return self._index.count(matchers)
+
+    async def series(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[Labels, ...]:
+        return self._index.series(matchers, start_ms, end_ms, limit)
+
+    async def label_names(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[str, ...]:
+        return self._index.names(matchers, start_ms, end_ms, limit)
+
+    async def label_values(
+        self,
+        name: str,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> tuple[str, ...]:
+        return self._index.values(name, matchers, start_ms, end_ms, limit)
+
+    async def cardinality(self, most: int) -> Cardinality:
+        return self._index.cardinality(most)
+
+    async def forget(self, ids: IdArray) -> int:
+        return len(self._index.forget(ids))
 
     async def append(self, batch: SampleBatch) -> None:
         if self._closed:
             raise StoreError("The sample store is closing.")
         if len(batch):
+            self._index.saved(self._index.unsaved(batch.ids))
+            self._index.touch(batch.ids, batch.times)
             self._fresh.append(SampleBatch(batch.ids.copy(), batch.times.copy(), batch.values.copy()))
 
     async def describe(self, infos: Sequence[MetricInfo]) -> None:
@@ -105,7 +146,11 @@ class MemorySampleStore:
         """Drop the days that lie wholly past the retention; returns how many samples went with them."""
         self._settle()
         keep_from_ms = (last_day_past(at_ms - self.retention_ms) + 1) * DAY_MS
-        return sum(column.drop_before(keep_from_ms) for column in self._columns.values())
+        removed = sum(column.drop_before(keep_from_ms) for column in self._columns.values())
+        self._index.forget(self._index.silent(at_ms - max(self.retention_ms, self.five_minutes_ms, self.hours_ms)))
+        self._index.forget(self._index.silent(at_ms - self.retention_ms)[: self._index.crowd()])
+        self._index.compact()
+        return removed
 
     async def roll_up(self) -> bool:
         """The twin answers from its samples, so there is nothing to do."""

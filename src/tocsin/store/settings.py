@@ -32,7 +32,17 @@ class StoreSettings:
     )
     series_max: int = field(
         default=1_000_000,
-        metadata={"doc": "Series that are known at once. Samples of further new series are refused."},
+        metadata={
+            "doc": "Series that are known at once, a few hundred bytes of memory each. Samples of further new ones are "
+            "refused. Where the room is nearly used up, series of which only roll-ups are left make way."
+        },
+    )
+    metric_series_max: int = field(
+        default=200_000,
+        metadata={
+            "doc": "Series that one metric may have, so that a careless label of one metric does not use up "
+            "series_max for all. Samples of further new ones are refused. 0: no limit of its own."
+        },
     )
     fsync: bool = field(
         default=True,

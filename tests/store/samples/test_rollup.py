@@ -173,9 +173,9 @@ async def test_what_a_failed_round_had_taken_is_taken_again_with_all_its_series(
 async def test_samples_of_the_older_schema_are_rolled_up(tmp_path: Path, clock: FixedClock) -> None:
     async with open_store(tmp_path / "samples", clock) as older:
         await put(older, (LONG_AGO, 1.0))
-        for table in ("rollup_5m", "rollup_1h", "rollup_hours"):
+        for table in ("rollup_5m", "rollup_1h", "rollup_hours", "series_days"):
             older._parts.writing.run(f"drop table {table}")
-        older._parts.writing.run("alter table schema_version delete where version = 2 settings mutations_sync = 1")
+        older._parts.writing.run("alter table schema_version delete where version >= 2 settings mutations_sync = 1")
     async with open_store(tmp_path / "samples", clock) as newer:
         assert newer._parts.opened.spans
         await rolled(newer)

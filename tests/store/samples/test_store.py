@@ -19,6 +19,7 @@ from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.samples.journal import Journal
+from tocsin.store.samples.native import Shape
 from tocsin.store.samples.reader import FEW_SERIES
 from tocsin.store.samples.store import SampleStore
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -57,6 +58,53 @@ async def test_everything_is_there_after_a_restart(path: Path) -> None:
         assert (CPU, NOW - 1, 2.5) in await everything(store)
         await store.merge()
         assert len(await everything(store)) == 2
+
+
+async def test_a_forgotten_series_stays_forgotten_and_one_that_came_back_stays(path: Path) -> None:
+    other = Labels.metric("other")
+    async with open_store(path, FixedClock(NOW)) as store:
+        await put(store, (CPU, NOW, 1.0), (DISK, NOW, 2.0), (other, NOW, 3.0))
+        under_way = batch(store, [(other, NOW + 1, 4.0)])
+        assert await store.forget(np.array([CPU.series_id(), DISK.series_id(), other.series_id()], np.uint64)) == 3
+        await put(store, (DISK, NOW + 1, 5.0))
+        await store.append(under_way)
+    async with open_store(path, FixedClock(NOW)) as store:
+        assert set(await store.series([])) == {DISK, other}
+        with pytest.raises(KeyError):
+            store.labels(CPU.series_id())
+        assert store.intern(CPU) == CPU.series_id()
+
+
+async def test_rows_of_forgotten_series_leave_the_disk(path: Path) -> None:
+    def left(store: SampleStore) -> list[int]:
+        count = Shape({"n": "UInt64"})
+        return [
+            int(store._parts.writing.read(f"select count() as n from {table}", count)["n"][0])
+            for table in ("series", "series_days")
+        ]
+
+    clock = FixedClock(NOW)
+    async with open_store(path, clock) as store:
+        await put(store, (CPU, NOW, 1.0), (DISK, NOW, 2.0))
+        store.five_minutes_ms = store.hours_ms = store.retention_ms
+        clock.advance(30 * DAY_MS)
+        await put(store, (DISK, clock.now_ms(), 2.0))
+        store._parts.writing.run("set mutations_sync = 1")
+        store._parts.folding.use(lambda connection: connection.run("set mutations_sync = 1"))
+        await store.clean_up(clock.now_ms())
+        assert left(store) == [1, 1]
+    async with open_store(path, clock) as store:
+        assert await store.series([]) == (DISK,)
+
+
+async def test_when_series_had_samples_is_known_to_the_day_after_a_restart(path: Path) -> None:
+    noon = NOW // DAY_MS * DAY_MS + DAY_MS // 2
+    async with open_store(path, FixedClock(NOW)) as store:
+        await put(store, (CPU, noon - 3 * DAY_MS, 1.0), (CPU, noon - DAY_MS, 1.0), (DISK, noon, 1.0))
+    async with open_store(path, FixedClock(NOW)) as store:
+        assert await store.series([], noon - DAY_MS, noon - DAY_MS // 2 - 1) == (CPU,)
+        assert await store.series([], noon - 9 * DAY_MS, noon - 3 * DAY_MS - DAY_MS // 2 - 1) == ()
+        assert await store.series([], noon, noon) == (DISK,)
 
 
 async def test_days_before_1970_are_there_after_a_restart_and_can_be_dropped(path: Path) -> None:

@@ -81,7 +81,7 @@ def _told(done: Appended) -> Response:
 async def list_metrics(wired: Wired, asked: AskedPage) -> shapes.MetricList:
     """Every metric that has series, by name."""
     page = page_of(await wired.reader.metrics(), lambda info: info.name, asked)
-    items = [_metric(info, len(wired.reader.series(selector(info.name, ())))) for info in page.items]
+    items = [_metric(info, await wired.reader.count(selector(info.name, ()))) for info in page.items]
     return shapes.MetricList(items=items, next=page.next)
 
 
@@ -99,7 +99,7 @@ async def list_series(
     """The series that fit, each with its newest value of the last 24 hours."""
     matchers = selector(name, match or ())
     # a metric may have tens of thousands of series; sorting those would hold the loop
-    found = await wired.offload.run(sorted, wired.reader.series(matchers), key=str)
+    found = await wired.offload.run(sorted, await wired.reader.series(matchers), key=str)
     page = page_of(found, str, asked)
     block = await wired.reader.latest(matchers, wired.clock.now_ms() - NEWEST_WITHIN_MS)
     newest = await wired.offload.run(_newest, block)
@@ -129,6 +129,6 @@ async def read_range(
     matchers = selector(name, match or ())
     start_ms, end_ms = window(start, end, wired.clock.now_ms())
     step_ms = step_of(step, end_ms - start_ms)
-    check_points(len(wired.reader.series(matchers)), end_ms - start_ms, step_ms)
+    check_points(await wired.reader.count(matchers), end_ms - start_ms, step_ms)
     block = await wired.reader.steps(matchers, *aligned(start_ms, end_ms, step_ms), step_ms)
     return Response(await encode_steps(block), media_type=JSON)

@@ -9,8 +9,12 @@ from tocsin.store.samples.native import Shape
 
 SAMPLES = Shape({"id": "UInt64", "t": "Int64", "v": "Float64"})
 SERIES = Shape({"id": "UInt64", "labels": "String"})
+SERIES_DAYS = Shape({"id": "UInt64", "first": "Int64", "last": "Int64"})
 METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
 _VERSION = Shape({"version": "UInt64"})
+
+FORGOTTEN = ""
+"""Stands for the labels of a series that was forgotten, in a later row than the labels themselves."""
 
 DAY = f"intDiv(t, {DAY_MS}) - (t < 0 and t % {DAY_MS} != 0)"
 """Days since 1970 that also work before it: integer division alone rounds towards zero."""
@@ -65,7 +69,24 @@ _SECOND = (
     f"insert into rollup_hours select distinct {_HOUR}, 1 from samples",  # noqa: S608 - integers
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+
+def _days_of(table: str) -> str:
+    return f"insert into series_days select id, min({DAY}), max({DAY}) from {table} group by id"  # noqa: S608 - our own
+
+
+# Between which UTC days a series has samples or had them; rows of one id are joined as the engine merges.
+_THIRD = (
+    """
+    create table if not exists series_days (
+        id UInt64,
+        first SimpleAggregateFunction(min, Int64),
+        last SimpleAggregateFunction(max, Int64)
+    ) engine = AggregatingMergeTree order by id
+    """,
+    *(_days_of(table) for table in ("samples", "rollup_5m", "rollup_1h")),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """Statements that lead from version n to n + 1. Each can be run again, as the engine has no transaction for them."""
 
 
@@ -82,7 +103,7 @@ def migrate(connection: Connection, *, fsync: bool) -> None:
         for statement in statements:
             connection.run(statement)
         connection.insert("schema_version", _VERSION, {"version": [version]})
-    for table in ("samples", "series", "metrics", "rollup_5m", "rollup_1h", "rollup_hours"):
+    for table in ("samples", "series", "series_days", "metrics", "rollup_5m", "rollup_1h", "rollup_hours"):
         connection.run(f"alter table {table} modify setting {_durability(fsync=fsync)}")
 
 

@@ -16,7 +16,7 @@ import msgspec
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
-from tocsin.model.series import MetricInfo, SampleBatch, SeriesBlock, StepBlock
+from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
@@ -28,7 +28,7 @@ from tocsin.store.samples.engine import Connection, Engine
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Shape
-from tocsin.store.samples.schema import METRICS, SAMPLES, SERIES, migrate
+from tocsin.store.samples.schema import FORGOTTEN, METRICS, SAMPLES, SERIES, SERIES_DAYS, migrate
 from tocsin.store.samples.staging import Staging
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -172,8 +172,49 @@ class SampleStore:
     def labels(self, series_id: int) -> Labels:
         return self._index.labels(series_id)
 
-    def series(self, matchers: Sequence[Matcher]) -> tuple[Labels, ...]:
-        return self._index.series(matchers)
+    @property
+    def generation(self) -> int:
+        """Changes when series were forgotten; ids that were remembered from before must be interned again."""
+        return self._index.generation
+
+    async def count(self, matchers: Sequence[Matcher]) -> int:
+        return await self._read.run(self._index.count, matchers)
+
+    async def series(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[Labels, ...]:
+        return await self._read.run(self._index.series, matchers, start_ms, end_ms, limit)
+
+    async def label_names(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+    ) -> tuple[str, ...]:
+        return await self._read.run(self._index.names, matchers, start_ms, end_ms, limit)
+
+    async def label_values(
+        self,
+        name: str,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> tuple[str, ...]:
+        return await self._read.run(self._index.values, name, matchers, start_ms, end_ms, limit)
+
+    async def cardinality(self, most: int) -> Cardinality:
+        return await self._read.run(self._index.cardinality, most)
+
+    async def forget(self, ids: IdArray) -> int:
+        """Series are found no more, now and after a restart; returns how many of them were known.
+
+        Their samples stay. The same labels may come again, and have the same id. A series whose samples are
+        under way is alive again when they are committed. Raises StoreError.
+        """
+        await self._staging.flush()
+        gone = self._index.forget(ids)
+        if len(gone):
+            await self._staging.flush()  # what was committed before it was forgotten is not to come later
+            await self._write.run(self._bury, gone)
+        return len(gone)
 
     async def append(self, batch: SampleBatch) -> None:
         """Returns when every row is durable. Raises QueueFullError or StoreError."""
@@ -250,7 +291,24 @@ class SampleStore:
             buckets = await self._write.run(rollup.drop_past, self._parts.writing, table, at_ms - kept_ms)
             if buckets:
                 log.info("roll-ups past their retention removed", table=table, buckets=buckets)
+        await self._forget_silent(at_ms)
         return removed
+
+    async def _forget_silent(self, at_ms: int) -> None:
+        """Series with nothing left; where the index is nearly full, those that have but old roll-ups, oldest first."""
+        gone_ms = at_ms - max(self.retention_ms, self.five_minutes_ms, self.hours_ms)
+        forgotten = await self.forget(self._index.silent(gone_ms))
+        if forgotten:
+            log.info("series without samples forgotten", series=forgotten)
+        crowded = await self.forget(self._index.silent(at_ms - self.retention_ms)[: self._index.crowd()])
+        if crowded:
+            log.warning(
+                "series forgotten to make room: only roll-ups were left of them",
+                series=crowded,
+                setting="store.series_max",
+            )
+        await self._folding(partial(_purge, day=gone_ms // DAY_MS))
+        await self._read.run(self._index.compact)
 
     async def roll_up(self) -> bool:
         """Compute the buckets of hours that are over, at most of one day; whether there may be more to do."""
@@ -300,9 +358,10 @@ class SampleStore:
 
     def _stage(self, batch: SampleBatch) -> None:
         """On the journal's thread: with the series that are not yet kept, so that no sample is without its labels."""
-        new = self._index.unsaved()
+        new = self._index.unsaved(batch.ids)
         self._staging.commit(new, batch)
         self._index.saved(new)
+        self._index.touch(batch.ids, batch.times)
 
     def _insert(self, series: NewSeries, batches: Sequence[SampleBatch]) -> None:
         """On the write thread: the series before their samples."""
@@ -315,6 +374,12 @@ class SampleStore:
         if not batches:
             return
         batch = joined(batches)
+        days = self._index.unkept(batch.ids, batch.times)
+        if len(days):
+            self._parts.writing.insert(
+                "series_days", SERIES_DAYS, {"id": days.ids, "first": days.first, "last": days.last}
+            )
+            self._index.kept(days)
         self._parts.opened.touch(self._parts.writing, batch, self._clock.now_ms())
         self._parts.writing.insert("samples", SAMPLES, {"id": batch.ids, "t": batch.times, "v": batch.values})
 
@@ -324,10 +389,18 @@ class SampleStore:
         for series, batches in gathered(journal.replay(), self._settings.flush_rows):
             self._index.load(series)
             self._insert(series, batches)
+            for batch in batches:
+                self._index.touch(batch.ids, batch.times)
             samples += sum(map(len, batches))
         journal.drop(journal.cut())
         if samples:
             log.info("samples taken from the journal", samples=samples)
+
+    def _bury(self, ids: IdArray) -> None:
+        """The newest row of an id counts. Those that came back before this thread got here keep theirs."""
+        gone = self._index.forgotten(ids)
+        if len(gone):
+            self._parts.writing.insert("series", SERIES, {"id": gone, "labels": [FORGOTTEN] * len(gone)})
 
     def _insert_metrics(self, infos: Sequence[MetricInfo]) -> None:
         rows = {field: [getattr(info, field) for info in infos] for field in METRICS.types}
@@ -360,8 +433,9 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         writing = engine.connect(reading=False)
         stack.callback(writing.close)
         migrate(writing, fsync=settings.fsync)
-        index = LabelIndex(settings.series_max)
+        index = LabelIndex(settings.series_max, settings.metric_series_max)
         index.load(_stored_series(writing))
+        index.load_spans(*_stored_days(writing))
         metrics = _stored_metrics(writing)
         opened = rollup.OpenHours()
         opened.load(writing)
@@ -370,6 +444,17 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         pool = reader.Pool(_connections(engine, settings.readers, stack))
         stack.callback(pool.close)
         return Parts(writing, folding, pool, opened, index, metrics, journal, stack.pop_all().close)
+
+
+def _purge(connection: Connection, day: int) -> None:
+    """Take off the disk what is left of forgotten series. Rows that come meanwhile are not touched by it."""
+    old = connection.read(f"select count() as one from series_days where last < {day}", _ONE)["one"][0]  # noqa: S608 - an integer
+    if old:
+        connection.run(f"alter table series_days delete where last < {day}")
+    dead = connection.read(f"select count() as one from series where labels = '{FORGOTTEN}'", _ONE)["one"][0]  # noqa: S608 - our own
+    if dead:
+        connection.run("optimize table series final")
+        connection.run(f"alter table series delete where labels = '{FORGOTTEN}'")
 
 
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
@@ -384,7 +469,17 @@ def _stored_series(connection: Connection) -> Iterator[tuple[int, Labels]]:
     rows = connection.read("select id, labels from series final", SERIES)
     decoder = msgspec.json.Decoder(dict[str, str])
     for series_id, text in zip(rows["id"].tolist(), rows["labels"], strict=True):
-        yield series_id, Labels.of(decoder.decode(text))
+        if text != FORGOTTEN:
+            yield series_id, Labels.of(decoder.decode(text))
+
+
+def _stored_days(connection: Connection) -> tuple[IdArray, TimeArray, TimeArray]:
+    rows = connection.read(
+        "select id, toInt64(min(series_days.first)) as first, toInt64(max(series_days.last)) as last "
+        "from series_days group by id",
+        SERIES_DAYS,
+    )
+    return rows["id"], rows["first"], rows["last"]
 
 
 def _stored_metrics(connection: Connection) -> dict[str, MetricInfo]:

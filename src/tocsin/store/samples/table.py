@@ -1,0 +1,343 @@
+"""Every series by its ordinal, in columns: about 100 bytes each, and fast to look through by the thousand.
+
+A *pair* is one label with one value. Pairs are numbered, and a series is the numbers of its pairs, in the order of
+its labels. The ordinal of an id is found by open addressing: ids are hashes already, so their low bits are spread
+evenly.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tocsin.model.labels import Labels
+from tocsin.model.series import IdArray
+
+Ordinals: TypeAlias = npt.NDArray[np.int64]
+Pair: TypeAlias = tuple[str, str]
+
+NEVER_FIRST, NEVER_LAST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+NO_DAY_FIRST, NO_DAY_LAST = np.iinfo(np.int32).max, np.iinfo(np.int32).min
+SLOTS_MIN = 1_024
+
+
+class Column:
+    """An array with room at its end. `view` gives and takes single values as plain Python, three times as fast.
+
+    Readers on other threads ask for the data last: whatever it is by then, it holds all rows that they know of.
+    """
+
+    __slots__ = ("data", "size", "view")
+
+    def __init__(self, kind: npt.DTypeLike, room: int = 64) -> None:
+        self.data: Any = np.empty(room, kind)
+        self.view: Any = _view(self.data)
+        self.size = 0
+
+    def append(self, value: float) -> None:
+        if self.size == len(self.data):
+            self.reserve(self.size + 1)
+        self.view[self.size] = value
+        self.size += 1
+
+    def extend(self, values: Any) -> None:
+        size = self.size + len(values)
+        self.reserve(size)
+        self.data[self.size : size] = values
+        self.size = size
+
+    def reserve(self, size: int) -> None:
+        if size > len(self.data):
+            grown = np.empty(max(size, len(self.data) * 3 // 2), self.data.dtype)
+            grown[: self.size] = self.data[: self.size]
+            self.data, self.view = grown, _view(grown)
+
+    @property
+    def array(self) -> Any:
+        size = self.size  # before the data, see above
+        return self.data[:size]
+
+
+@dataclass(slots=True)
+class Label:
+    """A label's name, and the pairs it is part of by their values."""
+
+    number: int
+    name: str
+    values: dict[str, int] = field(default_factory=dict)
+    pairs: array[int] = field(default_factory=lambda: array("I"))
+
+    def numbers(self) -> Ordinals:
+        """The pairs, in the order in which they came."""
+        return np.frombuffer(self.pairs.tobytes(), np.uint32).astype(np.int64)  # the bytes are copied in one step
+
+
+class SeriesTable:
+    """Changed by one thread at a time; any thread may look, as a row is whole before its id can be found.
+
+    `size` rows are whole. A row that is not `alive` was forgotten: it is skipped, and comes back as it was.
+    `saved` says that its labels are in the journal or the engine. `first` and `last` are the times in ms of
+    a series' samples, `kept_first` and `kept_last` the UTC days that the engine was told of.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.ids = Column(np.uint64)
+        self.ends = Column(np.int64)
+        self.flat = Column(np.uint32)
+        self.alive, self.saved = Column(np.bool_), Column(np.bool_)
+        self.first, self.last = Column(np.int64), Column(np.int64)
+        self.kept_first, self.kept_last = Column(np.int32), Column(np.int32)
+        self.living = 0
+        self.labels: dict[str, Label] = {}
+        self.names: list[str] = []
+        self.pairs: list[Pair] = []
+        self.label_of = Column(np.uint32)
+        self.counts = Column(np.int64)
+        self._postings: list[int | array[int]] = []
+        self._slots: Any = np.zeros(_slots_for(room), np.uint32)
+        self._slot_view: Any = _view(self._slots)
+
+    @property
+    def size(self) -> int:
+        return self.ids.size
+
+    def ordinal(self, series_id: int) -> int:
+        """-1 where the id is not known."""
+        slots = self._slot_view
+        mask = len(slots) - 1
+        at = series_id & mask
+        while found := slots[at]:
+            if self.ids.view[found - 1] == series_id:
+                return int(found) - 1
+            at = (at + 1) & mask
+        return -1
+
+    def ordinals(self, ids: IdArray) -> Ordinals:
+        """int64[ids], -1 where one is not known."""
+        slots = self._slots
+        mask = np.uint64(len(slots) - 1)
+        at = (ids & mask).astype(np.int64)
+        found: Ordinals = slots[at].astype(np.int64) - 1
+        left = np.flatnonzero((found >= 0) & (self.ids.data[found] != ids))
+        while len(left):
+            at[left] = (at[left] + 1) & int(mask)
+            found[left] = slots[at[left]].astype(np.int64) - 1
+            left = left[(found[left] >= 0) & (self.ids.data[found[left]] != ids[left])]
+        return found
+
+    def labels_at(self, ordinal: int) -> Labels:
+        start = self.ends.view[ordinal - 1] if ordinal else 0
+        numbers = self.flat.view[start : self.ends.view[ordinal]].tolist()
+        return Labels(tuple([self.pairs[number] for number in numbers]))
+
+    def pair(self, name: str, value: str) -> int:
+        """The number of a pair, which is given one where it is new."""
+        label = self.labels.get(name)
+        if label is None:
+            label = Label(len(self.names), name)
+            self.names.append(name)
+            self.labels[name] = label
+        number = label.values.get(value)
+        if number is None:
+            number = len(self.pairs)
+            self.label_of.append(label.number)
+            self.counts.append(0)
+            self._postings.append(-1)
+            self.pairs.append((label.name, value))
+            label.values[value] = number
+            label.pairs.append(number)
+        return number
+
+    def add(self, series_id: int, pairs: Sequence[Pair]) -> int:
+        """The new series' ordinal. Its id must not be known yet."""
+        ordinal = self.size
+        numbers = [self.pair(name, value) for name, value in pairs]
+        for number in numbers:
+            self.flat.append(number)
+            self.counts.view[number] += 1
+            self._post(number, ordinal)
+        self.ends.append(self.flat.size)
+        self.alive.append(True)
+        self.saved.append(False)
+        self.first.append(NEVER_FIRST)
+        self.last.append(NEVER_LAST)
+        self.kept_first.append(NO_DAY_FIRST)
+        self.kept_last.append(NO_DAY_LAST)
+        self.living += 1
+        self.ids.append(series_id)  # readers look at no ordinal beyond it
+        if 2 * self.size > len(self._slots):
+            self._grow(self.size)
+        else:
+            self._place(series_id, ordinal)
+        return ordinal
+
+    def add_all(self, ids: IdArray, lengths: Ordinals, flat: Any) -> None:
+        """Many new series at once, of so many pairs each; `flat` holds the numbers of their pairs."""
+        start = self.size
+        count = len(ids)
+        self._post_all(flat, np.repeat(np.arange(start, start + count), lengths))
+        self.counts.array[:] += np.bincount(flat, minlength=self.counts.size)
+        self.ends.extend(self.flat.size + np.cumsum(lengths))
+        self.flat.extend(flat)
+        self.alive.extend(np.ones(count, np.bool_))
+        self.saved.extend(np.zeros(count, np.bool_))
+        self.first.extend(np.full(count, NEVER_FIRST))
+        self.last.extend(np.full(count, NEVER_LAST))
+        self.kept_first.extend(np.full(count, NO_DAY_FIRST))
+        self.kept_last.extend(np.full(count, NO_DAY_LAST))
+        self.living += count
+        self.ids.extend(ids)
+        self._grow(self.size)
+
+    def hide(self, ordinals: Ordinals) -> None:
+        """Forget living series, each named once."""
+        self.alive.data[ordinals] = False
+        self.saved.data[ordinals] = False
+        self._count(ordinals, -1)
+        for column, value in (
+            (self.first, NEVER_FIRST),
+            (self.last, NEVER_LAST),
+            (self.kept_first, NO_DAY_FIRST),
+            (self.kept_last, NO_DAY_LAST),
+        ):
+            column.data[ordinals] = value
+
+    def revive(self, ordinals: Ordinals) -> None:
+        """Bring forgotten series back, each named once."""
+        self.alive.data[ordinals] = True
+        self._count(ordinals, 1)
+
+    def posting(self, number: int) -> Ordinals:
+        """The ordinals of the series with that pair, rising, forgotten ones among them."""
+        found = self._postings[number]
+        if isinstance(found, int):
+            return np.array([found] if found >= 0 else [], np.int64)
+        return np.frombuffer(found.tobytes(), np.uint32).astype(np.int64)  # the bytes are copied in one step
+
+    def spans(self, ordinals: Ordinals) -> tuple[Ordinals, Ordinals]:
+        """Where the pairs of these series begin and end in `flat`."""
+        ends = self.ends.data
+        starts = np.where(ordinals > 0, ends[ordinals - 1], 0)
+        return starts, ends[ordinals]
+
+    def pairs_of(self, label: int, ordinals: Ordinals) -> Ordinals:
+        """int64[ordinals]: the pair that each series has of a label, -1 where it has none."""
+        found = np.full(len(ordinals), -1, np.int64)
+        at, end = self.spans(ordinals)
+        left = np.flatnonzero(at < end)
+        flat, label_of = self.flat.data, self.label_of.data
+        while len(left):
+            pairs = flat[at[left]]
+            hit = label_of[pairs] == label
+            found[left[hit]] = pairs[hit]
+            left = left[~hit]
+            at[left] += 1
+            left = left[at[left] < end[left]]
+        return found
+
+    def pairs_in(self, ordinals: Ordinals) -> Any:
+        """The numbers of all pairs of these series, as often as they occur."""
+        starts, ends = self.spans(ordinals)
+        lengths = ends - starts
+        shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        return self.flat.data[shift + np.arange(len(shift))]
+
+    def without(self, ordinals: Ordinals) -> tuple[SeriesTable, Ordinals]:
+        """A table without these series and pairs that only they have, and the ordinals in this one of its rows."""
+        keep = np.ones(self.size, np.bool_)
+        keep[ordinals] = False
+        kept = np.flatnonzero(keep)
+        starts, ends = self.spans(kept)
+        flat = self.pairs_in(kept)
+        used = np.unique(flat)
+        made = SeriesTable(len(kept))
+        renumbered = np.zeros(self.counts.size, np.uint32)
+        renumbered[used] = [made.pair(*self.pairs[number]) for number in used.tolist()]
+        made.add_all(self.ids.data[kept], ends - starts, renumbered[flat])
+        return made, kept
+
+    def take(self, other: SeriesTable, ordinals: Ordinals) -> None:
+        """Add these rows of another table."""
+        start = self.size
+        for ordinal in ordinals.tolist():
+            self.add(other.ids.view[ordinal], other.labels_at(ordinal).pairs)
+        self.follow(other, ordinals, start)
+
+    def follow(self, other: SeriesTable, ordinals: Ordinals, start: int) -> None:
+        """Make the rows from `start` on what those of another table are."""
+        alive = other.alive.data[ordinals]
+        mine = self.alive.data[start : start + len(ordinals)]
+        dead, back = np.flatnonzero(mine & ~alive), np.flatnonzero(alive & ~mine)
+        self.hide(start + dead)
+        self.revive(start + back)
+        for name in ("saved", "first", "last", "kept_first", "kept_last"):
+            getattr(self, name).data[start : start + len(ordinals)] = getattr(other, name).data[ordinals]
+
+    def _count(self, ordinals: Ordinals, sign: int) -> None:
+        pairs, counts = np.unique(self.pairs_in(ordinals), return_counts=True)
+        self.counts.data[pairs] += sign * counts
+        self.living += sign * len(ordinals)
+
+    def _post(self, number: int, ordinal: int) -> None:
+        before = self._postings[number]
+        if not isinstance(before, int):
+            before.append(ordinal)
+        elif before < 0:
+            self._postings[number] = ordinal
+        else:
+            self._postings[number] = array("I", (before, ordinal))
+
+    def _post_all(self, flat: Any, owners: Ordinals) -> None:
+        if not len(flat):
+            return
+        order = np.argsort(flat, kind="stable")
+        numbers, owners = flat[order], owners[order].astype(np.uint32)
+        starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
+        ends = np.append(starts[1:], len(numbers))
+        groups = zip(numbers[starts].tolist(), starts.tolist(), ends.tolist(), owners[starts].tolist(), strict=True)
+        for number, low, high, owner in groups:
+            if high - low == 1:
+                self._post(number, owner)
+                continue
+            before = self._postings[number]
+            posting = array("I", [before] if before >= 0 else []) if isinstance(before, int) else before
+            posting.frombytes(owners[low:high].tobytes())
+            self._postings[number] = posting
+
+    def _place(self, series_id: int, ordinal: int) -> None:
+        slots = self._slot_view
+        mask = len(slots) - 1
+        at = series_id & mask
+        while slots[at]:
+            at = (at + 1) & mask
+        slots[at] = ordinal + 1
+
+    def _grow(self, size: int) -> None:
+        """Place every id anew, where they would fill more than half of the slots or many came at once."""
+        ids = self.ids.data[:size]
+        slots: Any = np.zeros(max(len(self._slots), _slots_for(size)), np.uint32)
+        mask = np.uint64(len(slots) - 1)
+        at = (ids & mask).astype(np.int64)
+        left = np.arange(size)
+        while len(left):
+            free = left[slots[at[left]] == 0]
+            slots[at[free]] = free + 1  # of several for one slot the last gets it
+            left = left[slots[at[left]] != left + 1]
+            at[left] = (at[left] + 1) & int(mask)
+        self._slots, self._slot_view = slots, _view(slots)
+
+
+def _slots_for(room: int) -> int:
+    size = SLOTS_MIN
+    while size < 2 * room:
+        size *= 2
+    return size
+
+
+def _view(data: Any) -> Any:
+    return memoryview(data)
