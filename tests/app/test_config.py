@@ -106,6 +106,18 @@ def test_a_password_may_come_from_a_file(tmp_path: Path) -> None:
     assert load_settings(None, environment).smtp.password == "s3cret"
 
 
+def test_the_url_of_the_sample_store_is_checked_and_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("clickhouse://u:s3cret@db/m\n", encoding="utf-8")
+    settings = load_settings(None, {"TOCSIN_STORE__URL_FILE": str(secret)})
+    assert settings.store.url == "clickhouse://u:s3cret@db/m"
+    assert "s3cret" not in repr(settings)
+    secret.write_text("clickhouse://u:s3cret@db/m?secur=1", encoding="utf-8")
+    with pytest.raises(UserError, match="there is no option secur; did you mean secure") as caught:
+        load_settings(None, {"TOCSIN_STORE__URL_FILE": str(secret)})
+    assert "s3cret" not in str(caught.value)
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     assert [f"{section}.{key}" for section, key, _, meta in walk(Settings()) if not meta.get("doc")] == []
 

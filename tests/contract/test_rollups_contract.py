@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.clickhouse import Front
 from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
@@ -28,13 +30,16 @@ def clock() -> FixedClock:
     return FixedClock(NOW)
 
 
-@pytest.fixture(params=("memory", "clickhouse"))
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> AsyncIterator[AnyStore]:
+@pytest.fixture(params=("memory", "clickhouse", "served"))
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
+) -> AsyncIterator[AnyStore]:
     if request.param == "memory":
         async with MemorySampleStore(UNSYNCED, clock=clock) as twin:
             yield twin
     else:
-        async with open_store(tmp_path / "samples", clock) as real:
+        url = clickhouse_server.url() if request.param == "served" else ""
+        async with open_store(tmp_path / "samples", clock, replace(UNSYNCED, url=url)) as real:
             yield real
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.clickhouse import Front
 from tests.support.samples import UNSYNCED, AnyStore, Row, batch, floats, open_store, rows
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
@@ -28,7 +30,7 @@ CPU_B = Labels.metric("system.cpu.usage", {"host": "b"})
 DISK = Labels.metric("system.disk.usage", {"host": "a", "mount": "/"})
 STALE = floats(0x7FF0000000000002)
 ALL = (Matcher("__name__", MatchOp.REGEX, ".*"),)
-KINDS = ("memory", "clickhouse")
+KINDS = ("memory", "clickhouse", "served")
 LIMITED = StoreSettings(fsync=False, series_max=5, read_series_max=2, read_points_max=10)
 CENTURY = RetentionSettings(raw=Duration(100 * 365 * DAY_MS))
 
@@ -39,31 +41,38 @@ def clock() -> FixedClock:
 
 
 async def opened(
-    kind: str, path: Path, clock: FixedClock, store_settings: StoreSettings, kept: RetentionSettings
+    kind: str, path: Path, server: Front, clock: FixedClock, store_settings: StoreSettings, kept: RetentionSettings
 ) -> AsyncIterator[AnyStore]:
     if kind == "memory":
         async with MemorySampleStore(store_settings, kept, clock=clock) as twin:
             yield twin
     else:
-        async with open_store(path / "samples", clock, store_settings, kept) as real:
+        url = server.url() if kind == "served" else ""
+        async with open_store(path / "samples", clock, replace(store_settings, url=url), kept) as real:
             yield real
 
 
 @pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> AsyncIterator[AnyStore]:
-    async for each in opened(request.param, tmp_path, clock, UNSYNCED, RetentionSettings()):
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
+) -> AsyncIterator[AnyStore]:
+    async for each in opened(request.param, tmp_path, clickhouse_server, clock, UNSYNCED, RetentionSettings()):
         yield each
 
 
 @pytest.fixture(params=KINDS)
-async def limited(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> AsyncIterator[AnyStore]:
-    async for each in opened(request.param, tmp_path, clock, LIMITED, RetentionSettings()):
+async def limited(
+    request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
+) -> AsyncIterator[AnyStore]:
+    async for each in opened(request.param, tmp_path, clickhouse_server, clock, LIMITED, RetentionSettings()):
         yield each
 
 
 @pytest.fixture(params=KINDS)
-async def century(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> AsyncIterator[AnyStore]:
-    async for each in opened(request.param, tmp_path, clock, UNSYNCED, CENTURY):
+async def century(
+    request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
+) -> AsyncIterator[AnyStore]:
+    async for each in opened(request.param, tmp_path, clickhouse_server, clock, UNSYNCED, CENTURY):
         yield each
 
 
@@ -486,6 +495,7 @@ SAMPLE = st.tuples(
 def test_reads_agree_with_plain_python(
     kind: str,
     tmp_path_factory: pytest.TempPathFactory,
+    clickhouse_server: Front,
     batches: list[list[Row]],
     start: int,
     length: int,
@@ -523,7 +533,7 @@ def test_reads_agree_with_plain_python(
 
     async def run() -> None:
         folder = tmp_path_factory.mktemp("oracle")
-        async for store in opened(kind, folder, FixedClock(0), UNSYNCED, CENTURY):
+        async for store in opened(kind, folder, clickhouse_server, FixedClock(0), UNSYNCED, CENTURY):
             await check(store)
 
     asyncio.run(run())

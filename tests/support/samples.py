@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tocsin.model.duration import Duration
 from tocsin.model.labels import Labels
 from tocsin.model.series import FloatArray, SampleBatch, SeriesBlock
 from tocsin.runtime.clock import Clock
@@ -21,7 +22,7 @@ from tocsin.store.settings import RetentionSettings, StoreSettings
 AnyStore: TypeAlias = SampleStore | MemorySampleStore
 Row: TypeAlias = tuple[Labels, int, float]
 
-UNSYNCED = StoreSettings(fsync=False)
+UNSYNCED = StoreSettings(fsync=False, commit_wait=Duration(0))
 """Tests need no power cut, and their clocks often stand still."""
 
 

@@ -24,6 +24,7 @@ from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_delivery, check_smtp
 from tocsin.rules.settings import RulesSettings
+from tocsin.store.samples.address import parse_address
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
 ENV_PREFIX = "TOCSIN_"
@@ -36,7 +37,11 @@ class StateSettings:
 
     url: str = field(
         default="",
-        metadata={"doc": "`postgresql://user:password@host/database`; empty: SQLite in the data directory"},
+        repr=False,
+        metadata={
+            "doc": "`postgresql://user:password@host/database`; empty: SQLite in the data directory",
+            "secret": True,
+        },
     )
     url_file: str = field(default="", metadata={"doc": "a file that holds the URL, to keep its password out of here"})
 
@@ -83,6 +88,8 @@ def load_settings(
         if value is not None:
             settings = _apply(settings, {section: {key: value}}, "the command line")
     settings = _read_secret_files(settings)
+    if settings.store.url:
+        parse_address(settings.store.url)
     check_smtp(settings.smtp)
     check_delivery(settings.delivery)
     return settings

@@ -47,6 +47,11 @@ def configure_logs(level: str = "info", form: str = "text", stream: Any = None) 
     root.setLevel(number)
     for chatty in ("httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+    for repeating in (
+        "clickhouse_connect",
+        "urllib3.connectionpool",
+    ):  # they warn of each error that they also raise, with its SQL
+        logging.getLogger(repeating).setLevel(logging.ERROR)
 
 
 def _name_room(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

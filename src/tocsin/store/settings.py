@@ -11,6 +11,23 @@ from tocsin.model.duration import DAY_MS, Duration
 class StoreSettings:
     """The engine that keeps samples: how it commits, how much it takes, and what a read may cost."""
 
+    url: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "doc": "`clickhouse://user:password@host:8123/database` (`clickhouses://` with TLS): keep samples on a "
+            "ClickHouse server (see the guide); empty: in process, in the data directory",
+            "secret": True,
+        },
+    )
+    url_file: str = field(default="", metadata={"doc": "a file that holds the URL, to keep its password out of here"})
+    commit_wait: Duration = field(
+        default=Duration(100),
+        metadata={
+            "doc": "With a server: inserts of a busy writer start at least this far apart, of an idle one at once. "
+            "More saves the server work where many senders push a little each; less answers a sender sooner."
+        },
+    )
     flush_wait: Duration = field(
         default=Duration(5_000),
         metadata={
@@ -24,7 +41,7 @@ class StoreSettings:
     )
     batch_rows_max: int = field(
         default=200_000,
-        metadata={"doc": "Samples that are written to the journal at once."},
+        metadata={"doc": "Samples that are written to the journal, or inserted into a server, at once."},
     )
     queue_rows_max: int = field(
         default=2_000_000,

@@ -19,7 +19,7 @@ from typing import Any
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
-from tocsin.store.samples.engine import IDS, refusal
+from tocsin.store.samples.engine import IDS, LOCAL_PARTS, PARTS, refusal
 from tocsin.store.samples.native import Columns, Shape, decode, encode, height
 from tocsin.store.settings import StoreSettings
 
@@ -101,6 +101,7 @@ class EmbeddedConnection:
             raise StoreError(f"The sample store took {result.rows_written()} of {rows} rows.")
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
+        sql = sql.replace(PARTS, LOCAL_PARTS)
         if ids is not None:
             sql = sql.replace(IDS, self._set_of(ids))
         result = self._query(sql, "Native", "read")
@@ -131,6 +132,8 @@ class EmbeddedEngine:
 
     Raises UserError where another process has it, or where this process has another path open.
     """
+
+    table_settings = ""
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
         self._path = path.resolve()

@@ -13,6 +13,14 @@ IDS = "{ids}"
 """Stands in the SQL of a read for the set of ids that goes with it: `where id in {ids}`."""
 
 
+PARTS = "{parts}"
+"""Stands in the SQL of a read for what is stored: `table`, `partition_id`, `rows`, `bytes_on_disk` of each part."""
+
+LOCAL_PARTS = (
+    "(select table, partition_id, rows, bytes_on_disk from system.parts where active and database = currentDatabase())"
+)
+
+
 class Connection(Protocol):
     """Runs one statement at a time; whoever holds it blocks the thread. Raises StoreError."""
 
@@ -32,6 +40,9 @@ class Connection(Protocol):
 class Engine(Protocol):
     """Opens connections to one database, in which the tables of `schema` are or will be."""
 
+    table_settings: str
+    """What every table is set to, beside what `schema` says itself: `name = value, …`."""
+
     def connect(self, *, reading: bool) -> Connection:
         """A connection for reading is held to the settings' limits on time and memory."""
         ...
@@ -39,20 +50,31 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-_CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_CODE = re.compile(r"Code: (\d+)\. DB::\w*Exception: (.*)", re.DOTALL)
+_TRAILER = re.compile(r"\s*\(version .*", re.DOTALL)
 _TOO_SLOW, _TOO_MUCH_MEMORY, _DISK_FULL = 159, 241, 243
+_TOO_MUCH_FOR_THE_USER = {158, 201, 307, 396}
+"""Limits that an operator gave the user: rows, quota, bytes, rows or bytes of the result."""
+_BUSY = {202, 209, 210, 242, 252, 279, 285, 286, 289, 319, 999}
+"""Too many queries or parts, a replica, shard or keeper away, an insert whose outcome the server does not know."""
+BUSY_RETRY_AFTER_S = 2.0
 
 
 def refusal(error: Exception, doing: str) -> TocsinError:
     """The engine's error as ours. Source of the codes: ClickHouse, src/Common/ErrorCodes.cpp."""
     found = _CODE.search(str(error))
-    code, said = (int(found[1]), found[2]) if found else (0, str(error))
+    code, said = (int(found[1]), _TRAILER.sub("", found[2])) if found else (0, str(error))
     if code == _TOO_SLOW and doing == "read":
         return LimitError("The read took too long. Ask for a shorter time, a longer step or fewer series.")
     if code == _TOO_MUCH_MEMORY and doing == "read":
         return LimitError("The read needs too much memory. Ask for a shorter time, a longer step or fewer series.")
+    if code in _TOO_MUCH_FOR_THE_USER and doing == "read":
+        return LimitError(f"The read is more than ClickHouse allows our user: {_first_line(said)}")
     if code == _DISK_FULL or "No space left" in said:
         return StoreError("The disk of the sample store is full. Make room or shorten retention.raw.")
-    return StoreError(
-        f"The sample store could not {doing}: {said.splitlines()[0][:300] if said else 'no reason given'}"
-    )
+    wait_s = BUSY_RETRY_AFTER_S if code in _BUSY else None
+    return StoreError(f"The sample store could not {doing}: {_first_line(said)}", retry_after_s=wait_s)
+
+
+def _first_line(said: str) -> str:
+    return said.splitlines()[0][:300] if said else "no reason given"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tocsin.model.duration import DAY_MS
-from tocsin.store.samples.engine import Connection
+from tocsin.store.samples.engine import PARTS, Connection
 from tocsin.store.samples.native import Shape
 
 DROPS_AT_ONCE = 100
@@ -20,8 +20,7 @@ def last_day_past(cut_ms: int) -> int:
 def days_past(connection: Connection, cut_ms: int) -> dict[int, int]:
     """Stored rows of each day that lies wholly before `cut_ms`."""
     rows = connection.read(
-        "select partition_id as day, sum(rows) as n from system.parts "
-        "where active and database = currentDatabase() and table = 'samples' group by partition_id",
+        f"select partition_id as day, sum(rows) as n from {PARTS} where table = 'samples' group by partition_id",  # noqa: S608 - our own table
         _DAYS,
     )
     days = {int(day): int(count) for day, count in zip(rows["day"], rows["n"].tolist(), strict=True)}

@@ -21,7 +21,7 @@ import numpy as np
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.series import IdArray, SampleBatch, TimeArray
-from tocsin.store.samples.engine import Connection
+from tocsin.store.samples.engine import PARTS, Connection
 from tocsin.store.samples.native import Shape
 
 FIVE_MINUTES_MS = 5 * MINUTE_MS
@@ -241,8 +241,7 @@ def compute(connection: Connection, work: Work, ids: IdArray) -> None:
 def drop_past(connection: Connection, table: str, cut_ms: int) -> int:
     """Drop the blocks that lie wholly before `cut_ms`; returns how many buckets went with them."""
     rows = connection.read(
-        "select partition_id as block, sum(rows) as n from system.parts "  # noqa: S608 - our own table
-        f"where active and database = currentDatabase() and table = '{table}' group by partition_id",
+        f"select partition_id as block, sum(rows) as n from {PARTS} where table = '{table}' group by partition_id",  # noqa: S608 - our own table
         _PARTS,
     )
     stored = {int(block): int(n) for block, n in zip(rows["block"], rows["n"].tolist(), strict=True)}

@@ -90,7 +90,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """Statements that lead from version n to n + 1. Each can be run again, as the engine has no transaction for them."""
 
 
-def migrate(connection: Connection, *, fsync: bool) -> None:
+def migrate(connection: Connection, *, fsync: bool, table_settings: str = "") -> None:
     """Bring the tables to today's version. Raises UserError where a newer tocsin wrote them."""
     connection.run("create table if not exists schema_version (version UInt64) engine = MergeTree order by version")
     have = int(connection.read("select max(version) as version from schema_version", _VERSION)["version"][0])
@@ -103,8 +103,9 @@ def migrate(connection: Connection, *, fsync: bool) -> None:
         for statement in statements:
             connection.run(statement)
         connection.insert("schema_version", _VERSION, {"version": [version]})
+    wanted = ", ".join(each for each in (_durability(fsync=fsync), table_settings) if each)
     for table in ("samples", "series", "series_days", "metrics", "rollup_5m", "rollup_1h", "rollup_hours"):
-        connection.run(f"alter table {table} modify setting {_durability(fsync=fsync)}")
+        connection.run(f"alter table {table} modify setting {wanted}")
 
 
 def _durability(*, fsync: bool) -> str:

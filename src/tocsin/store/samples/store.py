@@ -23,13 +23,13 @@ from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.samples import reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
-from tocsin.store.samples.embedded import EmbeddedEngine
-from tocsin.store.samples.engine import Connection, Engine
+from tocsin.store.samples.engine import PARTS, Connection, Engine
+from tocsin.store.samples.engines import open_engine, place_of
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.schema import FORGOTTEN, METRICS, SAMPLES, SERIES, SERIES_DAYS, migrate
-from tocsin.store.samples.staging import Staging
+from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
@@ -51,7 +51,8 @@ class Parts:
     opened: rollup.OpenHours
     index: LabelIndex
     metrics: dict[str, MetricInfo]
-    journal: Journal
+    journal: Journal | None
+    """None where the engine is a server: other nodes read from it too."""
     close: Callable[[], None]
 
 
@@ -95,23 +96,28 @@ class SampleStore:
         self._clock = clock
         self._write = write
         self._read = read
-        self._staging = Staging(
-            parts.journal,
-            self._insert,
-            flush_wait=settings.flush_wait,
-            flush_rows=settings.flush_rows,
-            clock=clock,
-            telemetry=telemetry,
-            journaling=journaling,
-            write=write,
-        )
+        self._staging: Staging | Unstaged
+        if parts.journal is None:
+            self._staging = Unstaged(self._insert)
+        else:
+            self._staging = Staging(
+                parts.journal,
+                self._insert,
+                flush_wait=settings.flush_wait,
+                flush_rows=settings.flush_rows,
+                clock=clock,
+                telemetry=telemetry,
+                journaling=journaling,
+                write=write,
+            )
         self._commit = GroupCommit(
             self._stage,
-            wait=Duration(0),  # the journal is fast: what comes while it writes is the next batch
+            # the journal is fast: what comes while it writes is the next batch
+            wait=settings.commit_wait if parts.journal is None else Duration(0),
             batch_rows_max=settings.batch_rows_max,
             queue_rows_max=settings.queue_rows_max,
             clock=clock,
-            offload=journaling,
+            offload=write if parts.journal is None else journaling,
             telemetry=telemetry,
             held=lambda: self._staging.rows,
             committed=self._staging.arrange,
@@ -146,7 +152,7 @@ class SampleStore:
         except BaseException:
             await write.run(parts.close)
             raise
-        log.info("sample store opened", path=str(path), series=len(store._index))
+        log.info("sample store opened", at=place_of(path, settings), series=len(store._index))
         return store
 
     async def close(self) -> None:
@@ -335,8 +341,8 @@ class SampleStore:
     async def stats(self) -> SampleStats:
         def fetch(connection: Connection) -> SampleStats:
             size = connection.read(
-                "select sum(rows) as rows, sum(bytes_on_disk) as bytes, uniqExact(partition_id) as days "
-                "from system.parts where active and database = currentDatabase() and table = 'samples'",
+                "select sum(rows) as rows, sum(bytes_on_disk) as bytes, uniqExact(partition_id) as days "  # noqa: S608
+                f"from {PARTS} where table = 'samples'",
                 _SIZE,
             )
             rows, used, days = (int(size[name][0]) for name in ("rows", "bytes", "days"))
@@ -357,7 +363,8 @@ class SampleStore:
         return await self._read.run(self._parts.pool.use, fetch)
 
     def _stage(self, batch: SampleBatch) -> None:
-        """On the journal's thread: with the series that are not yet kept, so that no sample is without its labels."""
+        """On the journal's thread, or the writer's where there is none. The series that are not yet kept go along, so
+        that no sample is without its labels."""
         new = self._index.unsaved(batch.ids)
         self._staging.commit(new, batch)
         self._index.saved(new)
@@ -386,6 +393,8 @@ class SampleStore:
     def _replay(self) -> None:
         """On the write thread, before anybody else: what was acknowledged and had not reached the engine."""
         journal, samples = self._parts.journal, 0
+        if journal is None:
+            return
         for series, batches in gathered(journal.replay(), self._settings.flush_rows):
             self._index.load(series)
             self._insert(series, batches)
@@ -426,13 +435,15 @@ def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeri
 
 def open_parts(path: Path, settings: StoreSettings) -> Parts:
     with ExitStack() as stack:
-        engine: Engine = EmbeddedEngine(path, settings)
+        engine = open_engine(path, settings)
         stack.callback(engine.close)
-        journal = Journal(path.with_name(path.name + ".journal"), fsync=settings.fsync)
-        stack.callback(journal.close)
+        journal = None
+        if not settings.url:
+            journal = Journal(path.with_name(path.name + ".journal"), fsync=settings.fsync)
+            stack.callback(journal.close)
         writing = engine.connect(reading=False)
         stack.callback(writing.close)
-        migrate(writing, fsync=settings.fsync)
+        migrate(writing, fsync=settings.fsync, table_settings=engine.table_settings)
         index = LabelIndex(settings.series_max, settings.metric_series_max)
         index.load(_stored_series(writing))
         index.load_spans(*_stored_days(writing))

@@ -1,0 +1,99 @@
+"""A ClickHouse server for tests: `clickhouse_front` as a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.support.clickhouse_front import Fault
+
+ROOT = Path(__file__).parents[2]
+USER, PASSWORD = "tocsin", "s:cr@t/1"
+STOP_TIMEOUT_S = 30.0
+
+
+class Front:
+    """Started with `start`; its data and its port outlive a `stop` or `kill`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = itertools.count(1)
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def start(self) -> None:
+        arguments = ["--path", str(self._path), "--port", str(self._port), "--user", USER, "--password", PASSWORD]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.clickhouse_front", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._port = int(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        self._ended(process)
+
+    def kill(self) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        process.kill()
+        process.stdin.close()
+        self._ended(process)
+
+    def fault(self, fault: Fault) -> None:
+        self._tell(asdict(fault))
+
+    def forgive(self) -> None:
+        """No fault is left."""
+        self._tell(None)
+
+    def _tell(self, said: dict[str, Any] | None) -> None:
+        body = json.dumps(said).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}/front/fault", body)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(request, timeout=STOP_TIMEOUT_S).close()
+
+    def url(self, database: str | None = None, options: str = "") -> str:
+        """With a database of its own, unless one is named."""
+        name = database or f"t{next(self._databases)}"
+        return f"clickhouse://{USER}:s%3Acr%40t%2F1@127.0.0.1:{self._port}/{name}{options}"
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait(STOP_TIMEOUT_S)
+        assert process.stdout is not None
+        process.stdout.close()
+        self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+
+@contextmanager
+def running_front(path: Path) -> Iterator[Front]:
+    front = Front(path)
+    front.start()
+    try:
+        yield front
+    finally:
+        if front.running:
+            front.stop()
