@@ -51,7 +51,8 @@ $(STAMPS)/venv:
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/run: $(STAMPS)/venv requirements.lock pyproject.toml
+$(STAMPS)/run: $(STAMPS)/venv requirements.lock pyproject.toml setup.py $(wildcard src/tocsin/*/*/*.pyx)
+	@sh tools/need.sh compiler "$(BIN)/python"
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

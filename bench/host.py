@@ -25,6 +25,7 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.ids: dict[Labels, int] = {}
+        self.generation = 0
 
     def intern(self, labels: Labels) -> int:
         return self.ids.setdefault(labels, len(self.ids))

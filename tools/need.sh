@@ -2,6 +2,7 @@
 # Sees that the machine has what tocsin needs from its operating system, installs it from Debian's packages
 # where it may, and otherwise says exactly what to type.
 #   need.sh python [PYTHON]   Python 3.11 or newer, with venv
+#   need.sh compiler [PYTHON] a C compiler and Python's headers, for the one compiled module
 #   need.sh node              Node 20 or newer, with npm
 #   need.sh tests             PostgreSQL's server, Chromium, Prometheus and its node exporter, which the tests start
 set -eu
@@ -22,6 +23,11 @@ python)
         want python3-venv
     fi
     ;;
+compiler)
+    found "${CC:-cc}" || found gcc || { want gcc; want libc6-dev; }
+    "${2:-python3}" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
+        2>/dev/null || want python3-dev
+    ;;
 node)
     found node && found npm || { want nodejs; want npm; }
     ;;
@@ -32,7 +38,7 @@ tests)
     found prometheus || want prometheus
     ;;
 *)
-    echo "usage: need.sh python|node|tests" >&2
+    echo "usage: need.sh python|compiler|node|tests" >&2
     exit 2
     ;;
 esac

@@ -26,6 +26,7 @@ from tocsin.ingest.appender import Appender
 from tocsin.ingest.ports import SampleObserver
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
+from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.alert import AlertEvent, AlertEventKind, AlertState, Change
 from tocsin.model.audit import Actor
 from tocsin.model.people import Role
@@ -130,6 +131,7 @@ async def open_api(
         ),
         ingest=ingest,
         deltas=DeltaStreams(telemetry),
+        known_series=KnownSeries(IngestSettings(), seed=8627),
         rules=rules,
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),

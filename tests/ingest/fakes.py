@@ -21,8 +21,11 @@ class MemoryIndex:
         self.id_of = id_of
         self.ids: dict[Labels, int] = {}
         self.by_id: dict[int, Labels] = {}
+        self.generation = 0
+        self.asked = 0
 
     def intern(self, labels: Labels) -> int:
+        self.asked += 1
         series_id = self.ids.get(labels)
         if series_id is None:
             if len(self.ids) >= self.series_max:

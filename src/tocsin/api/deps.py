@@ -23,6 +23,7 @@ from tocsin.api.stream import Hub
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
+from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.audit import Actor
 from tocsin.model.errors import NotSignedInError
 from tocsin.notify.desk import OutboxDesk
@@ -67,6 +68,7 @@ class Services:
     appender: Appender
     ingest: IngestSettings
     deltas: DeltaStreams
+    known_series: KnownSeries
     rules: RuleBook
     arrival: Arrival
     alerts: AlertBook

@@ -26,6 +26,7 @@ from tocsin.ingest.host.collector import HostCollector
 from tocsin.ingest.listen.graphite import GraphiteListener
 from tocsin.ingest.listen.statsd import StatsdListener
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
+from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.audit import SYSTEM, AuditEntry
 from tocsin.model.errors import UserError
 from tocsin.model.outbox import Target
@@ -216,6 +217,7 @@ async def open_server(
             appender=appender,
             ingest=settings.ingest,
             deltas=DeltaStreams(telemetry),
+            known_series=KnownSeries(settings.ingest, seed=world.chance.getrandbits(64)),
             rules=rules,
             arrival=arrival,
             alerts=AlertBook(state.book, hub, clock),

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, SeriesIndex
-from tocsin.ingest.rows import Appended, Refusal, Rejection, Rows
+from tocsin.ingest.rows import Appended, IndexArray, Refusal, Rejection, Rows, SeriesBook
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import format_ms
 from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
+from tocsin.model.labels import Labels
 from tocsin.model.series import IdArray, MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.telemetry import Telemetry
@@ -86,7 +87,11 @@ class Appender:
         ahead = f"The sample is more than {self._settings.future_max} in the future; check the sender's clock."
         rejected += [Rejection(int(at), ahead, Refusal.FUTURE) for at in rows.index[early]]
         keep = ~(old | early)
-        ids, without = self._intern(rows, np.unique(rows.which[keep]) if rejected else range(len(rows.series)))
+        chosen = rows.which[keep] if rejected else rows.which
+        if isinstance(rows.series, SeriesBook):
+            ids, without = self._recognised(rows.series, chosen)
+        else:
+            ids, without = self._intern(rows.series, np.unique(chosen) if rejected else range(len(rows.series)))
         if without:
             full = keep & np.isin(rows.which, list(without))
             rejected += [
@@ -98,13 +103,26 @@ class Appender:
             return SampleBatch(ids[rows.which[keep]], rows.times[keep], rows.values[keep]), rejected
         return SampleBatch(ids[rows.which], rows.times, rows.values), rejected
 
-    def _intern(self, rows: Rows, wanted: Iterable[int]) -> tuple[IdArray, dict[int, tuple[str, Refusal]]]:
+    def _recognised(self, book: SeriesBook, which: IndexArray) -> tuple[IdArray, dict[int, tuple[str, Refusal]]]:
+        """As `_intern`: the ids of a whole book, in which those of known series stand already."""
+        ids = book.ids(self._index.generation)
+        missing = which[ids[which] == 0]
+        if not len(missing):
+            return ids, {}
+        slots = np.unique(missing)
+        fresh, without = self._intern([book[slot] for slot in slots.tolist()], range(len(slots)))
+        ids[slots] = fresh
+        return ids, {int(slots[at]): why for at, why in without.items()}
+
+    def _intern(
+        self, series: Sequence[Labels], wanted: Iterable[int]
+    ) -> tuple[IdArray, dict[int, tuple[str, Refusal]]]:
         """ids uint64[series] of the wanted series, and why those that are missing got none."""
-        ids = np.zeros(len(rows.series), np.uint64)
+        ids = np.zeros(len(series), np.uint64)
         without: dict[int, tuple[str, Refusal]] = {}
         for at in wanted:
             try:
-                ids[at] = self._index.intern(rows.series[at])
+                ids[at] = self._index.intern(series[at])
             except MetricLimitError as error:
                 without[int(at)] = (str(error), Refusal.METRIC_SERIES_LIMIT)
             except LimitError as error:

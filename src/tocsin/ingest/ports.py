@@ -12,6 +12,11 @@ from tocsin.model.series import MetricInfo, SampleBatch
 class SeriesIndex(Protocol):
     """Labels ↔ id, in memory. Ids are `Labels.series_id()`."""
 
+    @property
+    def generation(self) -> int:
+        """Changes when series were forgotten; ids that were remembered from before must be interned again."""
+        ...
+
     def intern(self, labels: Labels) -> int:
         """The id of these labels, remembered from now on.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from tocsin.model.labels import Labels
-from tocsin.model.series import FloatArray, TimeArray
+from tocsin.model.series import FloatArray, IdArray, TimeArray
 
 IndexArray: TypeAlias = npt.NDArray[np.int64]
 
@@ -21,10 +22,10 @@ class Rows:
 
     which, times and index are int64[n], values float64[n]. index[i] is where the sender wrote the
     sample, counted from 0; a rejection is told by it. Later rows win over earlier ones of the same
-    series and time.
+    series and time. `series` may be a book that holds more than the series of these samples.
     """
 
-    series: tuple[Labels, ...]
+    series: tuple[Labels, ...] | SeriesBook
     which: IndexArray
     times: TimeArray
     values: FloatArray
@@ -32,6 +33,57 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.times)
+
+
+class SeriesBook(Sequence[Labels]):
+    """The series that a parser recognises, by slots: the labels of a slot never change, and slots are only added.
+
+    `read` gives the labels of a slot, `size` the number of slots.
+    """
+
+    def __init__(self, read: Callable[[int], Labels], size: Callable[[], int]) -> None:
+        self._read = read
+        self._size = size
+        self._ids: IdArray = np.zeros(0, np.uint64)
+        self._generation = 0
+        self._changed: dict[Hashable, SeriesBook] = {}
+
+    def __len__(self) -> int:
+        return self._size()
+
+    @overload
+    def __getitem__(self, at: int) -> Labels: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Labels]: ...
+
+    def __getitem__(self, at: int | slice) -> Labels | Sequence[Labels]:
+        if isinstance(at, slice):
+            return [self._read(each) for each in range(*at.indices(len(self)))]
+        return self._read(at)
+
+    def __iter__(self) -> Iterator[Labels]:
+        return map(self._read, range(len(self)))
+
+    def ids(self, generation: int) -> IdArray:
+        """uint64[slots], for the appender to write into: 0 where a series has no id yet.
+
+        All are 0 again when the index is of another generation, as some of them may be known no more.
+        """
+        if generation != self._generation:
+            self._ids, self._generation = np.zeros(0, np.uint64), generation
+        missing = len(self) - len(self._ids)
+        if missing > 0:
+            room = max(missing, len(self._ids) // 2)
+            self._ids = np.concatenate((self._ids, np.zeros(room, np.uint64)))
+        return self._ids
+
+    def changed(self, key: Hashable, change: Callable[[Labels], Labels]) -> SeriesBook:
+        """The same slots with other labels; the same book for the same key."""
+        known = self._changed.get(key)
+        if known is None:
+            known = self._changed[key] = SeriesBook(lambda at: change(self._read(at)), self._size)
+        return known
 
 
 class Refusal(StrEnum):

@@ -1,8 +1,8 @@
 """Prometheus remote write 1.0 (`prometheus.WriteRequest`) and 2.0 (`io.prometheus.write.v2.Request`).
 
-Both are protobuf, read here by hand, so that no object is made for a sample. A series' labels are the same bytes in
-each request, so known ones are recognised by these bytes and not decoded. Exemplars are counted and left out; native
-histograms are refused. A series whose labels are wrong is refused with its samples, and the others are taken.
+Both are protobuf, read here by hand, whatever they hold; `remote_known` reads the requests that hold nothing unusual,
+and much faster. Exemplars are counted and left out; native histograms are refused. A series whose labels are wrong is
+refused with its samples, and the others are taken.
 
 Source: Prometheus remote-write specifications 1.0 and 2.0; prompb/remote.proto, prompb/types.proto,
 prompb/io/prometheus/write/v2/types.proto; protobuf's encoding guide.
@@ -11,9 +11,8 @@ prompb/io/prometheus/write/v2/types.proto; protobuf's encoding guide.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
@@ -23,10 +22,7 @@ from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.errors import TooLargeError, UserError
 from tocsin.model.labels import METRIC_NAME, Labels
-from tocsin.model.series import FloatArray, MetricInfo, TimeArray
-
-REMEMBERED_BYTES_MAX = 32 * 1024 * 1024
-"""Bytes of label blocks that are remembered: about 130,000 series as node exporters have them."""
+from tocsin.model.series import MetricInfo
 
 SYMBOLS_MAX = 500_000
 
@@ -56,7 +52,18 @@ class Written:
 
 def parse_v1(body: bytes, limits: IngestSettings) -> Written:
     """Raises UserError where the body is no such message; TooLargeError where it holds too many samples."""
-    return _quick_v1(body, limits) or _plain_v1(body, limits)
+    taken = _Taken(limits)
+    seen = 0
+    for number, kind, start, stop in _fields(body, 0, len(body)):
+        if kind != _BYTES:
+            continue
+        if number == 1:
+            seen += 1
+            taken.check_series(seen)
+            _take_series_v1(body, start, stop, taken)
+        elif number == 3:
+            _take_metadata_v1(body, start, stop, taken)
+    return taken.written()
 
 
 def parse_v2(body: bytes, limits: IngestSettings) -> Written:
@@ -72,9 +79,8 @@ def parse_v2(body: bytes, limits: IngestSettings) -> Written:
         elif number == 5 and kind == _BYTES:
             series.append((start, stop))
             taken.check_series(len(series))
-    labels_of = _memory(limits).of_symbols
     for start, stop in series:
-        _take_series_v2(body, start, stop, symbols, labels_of, taken)
+        _take_series_v2(body, start, stop, symbols, taken)
     return taken.written()
 
 
@@ -118,15 +124,12 @@ class _Taken:
 
     def describe(self, name: str | None, kind: int, help_: str | None, unit: str | None) -> None:
         """Passed over where it says nothing or cannot be kept: no sample is lost by it."""
-        limits = self.limits
-        known = KINDS[kind] if kind < len(KINDS) else ""
-        if not name or len(name) > limits.name_chars_max or _CONTROL.search(name) or not (known or help_ or unit):
+        info = info_of(name, kind, help_, unit, self.limits)
+        if info is None:
             return
-        said = (help_ or "").replace("\0", "")[: limits.value_chars_max]
-        measured = _CONTROL.sub("", unit or "")[: limits.name_chars_max]
-        self.infos[name] = MetricInfo(name, UNITS.get(measured, measured), known, said)
-        if len(self.infos) > limits.samples_max:
-            raise TooLargeError(f"One request may describe {limits.samples_max} metrics; send them in several.")
+        self.infos[info.name] = info
+        if len(self.infos) > self.limits.samples_max:
+            raise TooLargeError(f"One request may describe {self.limits.samples_max} metrics; send them in several.")
 
     def written(self) -> Written:
         times = np.array(self.times, np.int64)
@@ -136,103 +139,10 @@ class _Taken:
         return Written(rows, tuple(self.refused), tuple(self.infos.values()), self.sent, self.exemplars)
 
 
-# Version 1 as nearly every request of it is: series of known labels with one sample each.
-
-_SAMPLE = 18
-"""Bytes of a sample as a field: tag and length, tag and float64, tag and six bytes of ms (until the year 2109)."""
-_SAMPLE_HEAD = b"\x12\x10\x09"
-_ZERO = 9
-"""Without the value, which is left out where it is 0."""
-_ZERO_HEAD = b"\x12\x07\x10"
+# Version 1.
 
 
-def _quick_v1(body: bytes, limits: IngestSettings) -> Written | None:
-    """None where something in the request is of another form.
-
-    The bytes before a sample are known to be whole fields, so what follows them can be read in one way only.
-    """
-    known = _memory(limits).blocks
-    seen: dict[bytes, int] = {}
-    series: list[Labels] = []
-    which: list[int] = []
-    ends: list[int] = []
-    zeros: list[int] = []
-    at, size = 0, len(body)
-    while at + 3 <= size and body[at] == 0x0A:
-        length = body[at + 1]
-        at += 2
-        if length >= 0x80:
-            if body[at] >= 0x80:
-                break
-            length = length & 0x7F | body[at] << 7
-            at += 1
-        end = at + length
-        if length <= _SAMPLE or end > size:
-            break
-        tail = end - _SAMPLE
-        block = body[at:tail]
-        head = _SAMPLE_HEAD
-        if block not in known:
-            tail = end - _ZERO
-            block = body[at:tail]
-            head = _ZERO_HEAD
-            zeros.append(len(ends))
-        labels = known.get(block)
-        if labels is None or body[tail : tail + 3] != head:
-            break
-        number = seen.get(block)
-        if number is None:
-            number = seen[block] = len(series)
-            series.append(labels)
-        which.append(number)
-        ends.append(end)
-        at = end
-    _check_count(len(ends), limits)
-    read = _read_tails(body, np.array(ends, np.int64), zeros) if ends and at == size else None
-    if read is None:
-        return None
-    rows = Rows(tuple(series), np.array(which, np.int64), *read, np.arange(len(ends)))
-    return Written(rows, (), (), len(ends), 0)
-
-
-def _read_tails(body: bytes, ends: TimeArray, zeros: list[int]) -> tuple[TimeArray, FloatArray] | None:
-    """Times and values of samples that end there. None where a time does not have six bytes."""
-    raw = np.frombuffer(body, np.uint8)
-    stamps = raw[ends[:, None] + np.arange(-6, 0)]
-    if (stamps[:, :5] < 0x80).any() or (stamps[:, 5] >= 0x80).any():
-        return None
-    times = ((stamps & 0x7F).astype(np.int64) << np.arange(0, 42, 7)).sum(axis=1)
-    full = np.ones(len(ends), np.bool_)
-    full[zeros] = False
-    if (raw[ends[full] - 7] != 0x10).any():
-        return None
-    bits = np.zeros(len(ends), np.uint64)
-    bits[full] = raw[ends[full, None] + np.arange(-15, -7)].view("<u8")[:, 0]
-    return times, bits.view(np.float64)
-
-
-# Version 1, whatever it holds.
-
-
-def _plain_v1(body: bytes, limits: IngestSettings) -> Written:
-    taken = _Taken(limits)
-    memory = _memory(limits)
-    seen = 0
-    for number, kind, start, stop in _fields(body, 0, len(body)):
-        if kind != _BYTES:
-            continue
-        if number == 1:
-            seen += 1
-            taken.check_series(seen)
-            _take_series_v1(body, start, stop, memory.of_block, taken)
-        elif number == 3:
-            _take_metadata_v1(body, start, stop, taken)
-    return taken.written()
-
-
-def _take_series_v1(
-    body: bytes, start: int, stop: int, labels_of: Callable[[bytes], Labels | Fault], taken: _Taken
-) -> None:
+def _take_series_v1(body: bytes, start: int, stop: int, taken: _Taken) -> None:
     labels: list[bytes] = []
     samples: list[tuple[int, int]] = []
     histograms = 0
@@ -250,7 +160,7 @@ def _take_series_v1(
             histograms += 1
             _check_count(taken.sent + len(samples) + histograms, taken.limits)
         before = end
-    taken.take(labels_of(b"".join(labels)), samples, histograms)
+    taken.take(labels_of_block(b"".join(labels), taken.limits), samples, histograms)
 
 
 def _take_metadata_v1(body: bytes, start: int, stop: int, taken: _Taken) -> None:
@@ -272,7 +182,6 @@ def _take_series_v2(
     start: int,
     stop: int,
     symbols: Sequence[str | None],
-    labels_of: Callable[[tuple[str | None, ...]], Labels | Fault],
     taken: _Taken,
 ) -> None:
     refs: list[int] = []
@@ -296,7 +205,7 @@ def _take_series_v2(
             taken.exemplars += 1
         elif number == 5 and kind == _BYTES:
             metadata = (first, end)
-    labels = _labels_of_refs(refs, symbols, labels_of)
+    labels = _labels_of_refs(refs, symbols, taken.limits)
     taken.take(labels, samples, histograms)
     if metadata is not None and isinstance(labels, Labels):
         _take_metadata_v2(body, *metadata, symbols, labels.name, taken)
@@ -311,17 +220,14 @@ def _packed(body: bytes, at: int, stop: int, most: int) -> list[int]:
     return numbers
 
 
-def _labels_of_refs(
-    refs: Sequence[int],
-    symbols: Sequence[str | None],
-    labels_of: Callable[[tuple[str | None, ...]], Labels | Fault],
-) -> Labels | Fault:
+def _labels_of_refs(refs: Sequence[int], symbols: Sequence[str | None], limits: IngestSettings) -> Labels | Fault:
     if len(refs) % 2:
         return Fault("A label has a name and no value: the number of references is odd.")
     try:
-        return labels_of(tuple([symbols[ref] for ref in refs]))
+        said = [symbols[ref] for ref in refs]
     except IndexError:
         return Fault(f"A label refers to symbol {max(refs)}, and the request has {len(symbols)}.")
+    return _checked(list(zip(said[::2], said[1::2], strict=True)), limits)
 
 
 def _take_metadata_v2(
@@ -336,6 +242,18 @@ def _take_metadata_v2(
 
 
 # Both versions.
+
+
+def info_of(
+    name: str | None, kind: int, help_: str | None, unit: str | None, limits: IngestSettings
+) -> MetricInfo | None:
+    """None where it says nothing, or is about no name that can be kept."""
+    known = KINDS[kind] if kind < len(KINDS) else ""
+    if not name or len(name) > limits.name_chars_max or _CONTROL.search(name) or not (known or help_ or unit):
+        return None
+    said = (help_ or "").replace("\0", "")[: limits.value_chars_max]
+    measured = _CONTROL.sub("", unit or "")[: limits.name_chars_max]
+    return MetricInfo(name, UNITS.get(measured, measured), known, said)
 
 
 def _sample(body: bytes, start: int, stop: int) -> tuple[int, int]:
@@ -412,51 +330,9 @@ def _text(raw: bytes) -> str | None:
         return None
 
 
-@lru_cache(maxsize=4)
-def _memory(limits: IngestSettings) -> _Memory:
-    return _Memory(limits)
-
-
-@dataclass(slots=True)
-class _Memory:
-    """Labels by the bytes, or the symbols, that said them. Only good ones are kept.
-
-    All are forgotten when there are too many: the active ones come again with the next request.
-    """
-
-    limits: IngestSettings
-    blocks: dict[bytes, Labels] = field(default_factory=dict)
-    symbols: dict[tuple[str | None, ...], Labels] = field(default_factory=dict)
-    remembered_bytes: int = 0
-
-    def of_block(self, block: bytes) -> Labels | Fault:
-        """block: the label fields of a version 1 series, one after another."""
-        labels = self.blocks.get(block)
-        if labels is not None:
-            return labels
-        fresh = _checked(_pairs(block), self.limits)
-        if isinstance(fresh, Labels):
-            self._make_room(len(block))
-            self.blocks[block] = fresh
-        return fresh
-
-    def of_symbols(self, symbols: tuple[str | None, ...]) -> Labels | Fault:
-        """symbols: name, value, name, value, …"""
-        labels = self.symbols.get(symbols)
-        if labels is not None:
-            return labels
-        fresh = _checked(list(zip(symbols[::2], symbols[1::2], strict=True)), self.limits)
-        if isinstance(fresh, Labels):
-            self._make_room(sum(map(len, filter(None, symbols))))
-            self.symbols[symbols] = fresh
-        return fresh
-
-    def _make_room(self, size: int) -> None:
-        self.remembered_bytes += size
-        if self.remembered_bytes > REMEMBERED_BYTES_MAX:
-            self.blocks.clear()
-            self.symbols.clear()
-            self.remembered_bytes = size
+def labels_of_block(block: bytes, limits: IngestSettings) -> Labels | Fault:
+    """block: the label fields of a version 1 series, one after another. Raises UserError where they are no fields."""
+    return _checked(_pairs(block), limits)
 
 
 def _pairs(block: bytes) -> list[tuple[str | None, str | None]]:
