@@ -84,6 +84,21 @@ def test_everything_works_without_a_server_too(tmp_path: Path) -> None:
     assert tocsin("alerts", "list", *where).stdout == "Nothing is wrong.\n"
 
 
+def test_the_scrape_file_is_checked_with_the_settings(tmp_path: Path) -> None:
+    scrape = tmp_path / "prometheus.yml"
+    settings = tmp_path / "tocsin.toml"
+    settings.write_text(f'[scrape]\nconfig_file = "{scrape}"\n')
+    scrape.write_text("rule_files: [a]\nscrape_configs:\n  - job_name: a\n")
+    fine = tocsin("check-config", "--config", str(settings))
+    assert fine.returncode == 0
+    assert "rule_files is not about scraping" in fine.stderr
+    scrape.write_text("scrape_configs:\n  - job_nam: a\n")
+    wrong = tocsin("check-config", "--config", str(settings))
+    assert wrong.returncode == 1
+    assert "prometheus.yml, line 2, column 5: " in wrong.stderr
+    assert "did you mean job_name?" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tocsin import __version__
-from tocsin.model.errors import DeliveryError, TransientError
-from tocsin.runtime.http import CONNECT_TIMEOUT_S, RETRY_AFTER_S_MAX, open_client, raise_for, retry_after_s
+from tocsin.model.errors import DeliveryError, TooLargeError, TransientError, UserError
+from tocsin.runtime.http import CONNECT_TIMEOUT_S, RETRY_AFTER_S_MAX, Answer, get, open_client, raise_for, retry_after_s
 
 
 class Recorder:
@@ -124,3 +124,101 @@ def test_the_error_names_host_and_answer_and_keeps_the_path_secret(status: int) 
         raise_for(answer(status))
     assert str(caught.value).startswith(f"hooks.example answered {status} ")
     assert "secret" not in str(caught.value)
+
+
+Said = tuple[int, bytes, Mapping[str, str]]
+
+
+class Steps:
+    """Answers each request with what the test says of its URL, as it would come over the wire."""
+
+    def __init__(self, answers: Mapping[str, Said]) -> None:
+        self.answers = answers
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        status, body, headers = self.answers[str(request.url)]
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+
+def redirect(location: str, status: int = 302) -> Said:
+    return status, b"moved", {"Location": location}
+
+
+OK: Said = (200, b"", {})
+
+
+async def ask(
+    steps: Steps, url: str, headers: Mapping[str, str] | None = None, *, bytes_max: int = 100, follow: bool = True
+) -> Answer:
+    async with open_client(transport=httpx.MockTransport(steps)) as client:
+        return await get(client, url, headers=headers or {}, bytes_max=bytes_max, follow_redirects=follow)
+
+
+async def test_an_answer_is_its_status_its_headers_and_its_bytes() -> None:
+    answer = await ask(Steps({"http://a/": (404, b"no", {"X-A": "b"})}), "http://a/")
+    assert (answer.status, answer.headers["X-A"], answer.body) == (404, "b", b"no")
+
+
+async def test_a_redirect_is_followed_to_its_end() -> None:
+    steps = Steps({"http://a/": redirect("/b"), "http://a/b": redirect("http://c/"), "http://c/": OK})
+    assert (await ask(steps, "http://a/")).status == 200
+    assert len(steps.requests) == 3
+
+
+async def test_a_redirect_is_the_answer_where_none_are_followed() -> None:
+    assert (await ask(Steps({"http://a/": redirect("/b")}), "http://a/", follow=False)).status == 302
+
+
+async def test_what_is_secret_goes_to_no_other_server() -> None:
+    steps = Steps({"http://a/": redirect("/b"), "http://a/b": redirect("http://c/"), "http://c/": OK})
+    await ask(steps, "http://a/", {"Authorization": "Bearer t", "X-Token": "t", "Accept": "text/plain"})
+    first, second, third = (request.headers for request in steps.requests)
+    assert first["X-Token"] == second["X-Token"] == "t"
+    assert second["Authorization"] == "Bearer t"
+    assert "X-Token" not in third
+    assert "Authorization" not in third
+    assert third["Accept"] == "text/plain"
+
+
+async def test_a_circle_of_redirects_has_an_end() -> None:
+    with pytest.raises(TransientError, match="More than 10 redirects"):
+        await ask(Steps({"http://a/": redirect("http://a/")}), "http://a/")
+
+
+async def test_a_redirect_to_something_else_than_http_is_an_error() -> None:
+    with pytest.raises(TransientError, match="A redirect leads to file://"):
+        await ask(Steps({"http://a/": redirect("file:///etc/passwd")}), "http://a/")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "101"}])
+async def test_an_answer_that_is_too_large_is_not_read(headers: Mapping[str, str]) -> None:
+    with pytest.raises(TooLargeError, match="larger than 100 bytes"):
+        await ask(
+            Steps({"http://a/": (200, b"x" * 101, headers)}),
+            "http://a/",
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx.ConnectError("refused"), "Cannot connect: refused"),
+        (httpx.ReadTimeout(""), "No answer in time."),
+        (httpx.RemoteProtocolError("peer closed"), "ended too early: peer closed"),
+        (httpx.ReadError(""), "The connection broke: ReadError"),
+    ],
+)
+async def test_no_answer_is_a_transient_error_in_a_sentence(error: httpx.TransportError, said: str) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with open_client(transport=httpx.MockTransport(fail)) as client:
+        with pytest.raises(TransientError, match=said):
+            await get(client, "http://a/", headers={}, bytes_max=10)
+
+
+async def test_what_is_no_url_is_told() -> None:
+    with pytest.raises(UserError, match="is not a URL"):
+        await ask(Steps({}), "http://a:port/")

@@ -16,9 +16,12 @@ STOP_TIMEOUT_S = 30.0
 
 
 class PrometheusProcess:
-    """It scrapes itself every second. Use it as a context; `stop` sends what is still to be sent."""
+    """It scrapes itself every second, and writes it to `write_url` where there is one.
 
-    def __init__(self, folder: Path, write_url: str, token: str) -> None:
+    Use it as a context; `stop` sends what is still to be sent.
+    """
+
+    def __init__(self, folder: Path, write_url: str = "", token: str = "") -> None:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{one.getsockname()[1]}"
@@ -31,7 +34,7 @@ class PrometheusProcess:
         config = {
             "global": {"scrape_interval": "1s"},
             "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [self.address]}]}],
-            "remote_write": [remote],
+            "remote_write": [remote] if write_url else [],
         }
         folder.mkdir()
         self.folder = folder

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-
 import cramjam
 import numpy as np
 from starlette.requests import Request
 
 from tocsin.api.envelope import too_large
 from tocsin.model.errors import TooLargeError, UserError
+from tocsin.runtime.inflate import inflate
 from tocsin.runtime.offload import Offload
 
-_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _INLINE_MAX = 8 * 1024
 """Packed bytes up to which unpacking stays on the loop: gzip grows at most 1032-fold, so that is a few ms."""
 
 _SNAPPY_INLINE_MAX = 256 * 1024
 """Packed bytes of snappy, which is faster and grows at most 22-fold; 256 KiB of samples take 1 ms."""
-
-_MEMBERS_MAX = 64
-"""Each further gzip member costs a copy of the rest, so their number has to be bounded too."""
 
 _ZSTD_FULL = "failed to write whole buffer"
 """What cramjam says when the output does not fit; it has no error of its own for that."""
@@ -55,28 +50,9 @@ def unpack(packed: bytes, body_max: int, encoding: str = "gzip") -> bytes:
             return _unsnap(packed, body_max)
         if encoding == "zstd":
             return _unzstd(packed, body_max)
-        return _inflate(packed, body_max, encoding)
-    except (zlib.error, cramjam.DecompressionError) as error:
+        return inflate(packed, body_max, encoding)
+    except cramjam.DecompressionError as error:
         raise UserError(f"The body is not {encoding}: {error}.") from error
-
-
-def _inflate(packed: bytes, body_max: int, encoding: str) -> bytes:
-    """Also of several members, as gzip may have."""
-    parts: list[bytes] = []
-    left = body_max
-    for _ in range(_MEMBERS_MAX + 1):
-        if not packed:
-            return b"".join(parts)
-        member = zlib.decompressobj(_WINDOWS[encoding])
-        part = member.decompress(packed, left + 1)
-        left -= len(part)
-        if left < 0:
-            raise TooLargeError(too_large(body_max))
-        if not member.eof:
-            raise UserError(f"The {encoding} body ends too early.")
-        parts.append(part)
-        packed = member.unused_data
-    raise UserError(f"The {encoding} body has more than {_MEMBERS_MAX} members; pack it as one.")
 
 
 def _unsnap(packed: bytes, body_max: int) -> bytes:

@@ -83,10 +83,14 @@ def serve(
 
 @app.command("check-config")
 def check_config(config: Config = None, as_json: AsJson = False) -> None:
-    """Check the settings and print those that differ from the defaults."""
+    """Check the settings, and the scrape file where one is named; print what differs from the defaults."""
     from tocsin.app.config import Settings, load_settings, walk
+    from tocsin.app.scraping import scrape_config
 
     settings = load_settings(config, os.environ)
+    scraped = scrape_config(settings)
+    for section in scraped.passed_over:
+        print(f"{settings.scrape.config_file}: {section} is not about scraping and is passed over.", file=sys.stderr)
     defaults = {(section, key): value for section, key, value, _ in walk(Settings())}
     changed = [
         {"setting": f"{section}.{key}", "value": "•••" if meta.get("secret") and value else _plain(value)}

@@ -19,7 +19,7 @@ import msgspec
 from tocsin.access.settings import AuthSettings
 from tocsin.alerts.settings import AlertSettings
 from tocsin.api.settings import ServerSettings
-from tocsin.ingest.settings import GraphiteSettings, HostSettings, IngestSettings, StatsdSettings
+from tocsin.ingest.settings import GraphiteSettings, HostSettings, IngestSettings, ScrapeSettings, StatsdSettings
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_delivery, check_smtp
@@ -66,6 +66,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
     host: HostSettings = field(default_factory=HostSettings)
+    scrape: ScrapeSettings = field(default_factory=ScrapeSettings)
     graphite: GraphiteSettings = field(default_factory=GraphiteSettings)
     statsd: StatsdSettings = field(default_factory=StatsdSettings)
     rules: RulesSettings = field(default_factory=RulesSettings)

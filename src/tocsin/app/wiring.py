@@ -20,6 +20,7 @@ from tocsin.api.server import build_api
 from tocsin.api.stream import Hub
 from tocsin.app.config import Settings, walk
 from tocsin.app.housekeeping import Housekeeping
+from tocsin.app.scraping import Scraping, open_scraping
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
@@ -47,7 +48,7 @@ log = get_log("app")
 
 STATE_READERS = 4
 DEFAULTS_INSTALLED = "default_alerts.installed"
-RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to")
+RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to", "scrape.config_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Server:
     services: Services
     tasks: Tasks
     dispatcher: Dispatcher
+    scraping: Scraping
     sign_in_link: str | None
 
     @property
@@ -109,12 +111,14 @@ class Server:
         kept = [key for key in new if new[key] != old[key] and not key.startswith(RELOADABLE)]
         if kept:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
-        await self.services.rules.reload()  # what can fail comes first
+        scraped = await self.scraping.read(settings)  # what can fail comes first
+        await self.services.rules.reload()
         configure_logs(settings.log.level, settings.log.form)
         samples, retention = self.engine.samples, settings.retention
         samples.retention_ms = retention.raw
         samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
+        await self.scraping.targets.set_jobs(scraped.jobs)
         log.info("settings reloaded")
 
 
@@ -209,6 +213,7 @@ async def open_server(
             settings.graphite, settings.ingest, appender, clock=clock, offload=parsing, telemetry=telemetry
         )
         statsd = StatsdListener(settings.statsd, settings.ingest, appender, clock=clock, telemetry=telemetry)
+        scraping = await stack.enter_async_context(open_scraping(settings, appender, world, telemetry))
         started_ms = clock.now_ms()
         services = Services(
             gate=gate,
@@ -245,6 +250,7 @@ async def open_server(
                 ("arrival", arrival),
                 ("housekeeping", housekeeping),
                 ("rollup", RollUpLoop(samples)),
+                ("scrape", scraping.scraper),
             ):
                 tasks.start(name, owner.run)
             if settings.host.enabled:
@@ -253,7 +259,7 @@ async def open_server(
                 tasks.start("graphite", graphite.run)
             if settings.statsd.listen:
                 tasks.start("statsd", statsd.run)
-        yield Server(engine, api, services, tasks, dispatcher, link)
+        yield Server(engine, api, services, tasks, dispatcher, scraping, link)
 
 
 def route_of(settings: Settings) -> DefaultRoute:

@@ -59,6 +59,25 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrapeSettings:
+    """Targets that are asked for their metrics over HTTP, as Prometheus does. Without jobs, nothing is asked."""
+
+    config_file: str = field(
+        default="", metadata={"doc": "a file in Prometheus' form, such as `prometheus.yml`; read again on SIGHUP"}
+    )
+    concurrency: int = field(default=500, metadata={"doc": "targets that are asked at once"})
+    body_max: int = field(
+        default=64 * 1024 * 1024,
+        metadata={"doc": "bytes of one answer, also when it is unpacked, for jobs without a `body_size_limit`"},
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "body_max"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1.", field=name)
+
+
+@dataclass(frozen=True, slots=True)
 class GraphiteSettings:
     """Graphite's plaintext protocol over TCP. It knows no passwords: whoever reaches the port may write."""
 

@@ -58,13 +58,13 @@ class Matcher:
 
 
 @lru_cache(maxsize=4096)
-def compiled(pattern: str) -> Any:
+def compiled(pattern: str, chars_max: int = REGEX_CHARS_MAX) -> Any:
     """The pattern in RE2, whose time is linear in the text: a hostile pattern cannot hang the server.
 
     Use `.fullmatch`, as PromQL anchors both ends. Raises UserError where it is no regular expression.
     """
-    if len(pattern) > REGEX_CHARS_MAX:
-        raise UserError(f"The regular expression is longer than {REGEX_CHARS_MAX} characters.")
+    if len(pattern) > chars_max:
+        raise UserError(f"The regular expression is longer than {chars_max} characters.")
     try:
         return re2.compile(pattern, _DOT_ALL)
     except UnicodeEncodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,6 +15,9 @@ from tocsin.model.labels import Labels
 IdArray: TypeAlias = npt.NDArray[np.uint64]
 TimeArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0_0000_0000_0002))[0]
+"""Prometheus' stale marker, a NaN: the series ends here. Its bits survive the way through the store."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,10 +13,12 @@ Source: Prometheus, exposition formats; OpenMetrics 1.0, ABNF.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum
 from functools import lru_cache
 from math import inf, isfinite, nan
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -98,7 +100,9 @@ _UNITS = {
 class Exposition(NamedTuple):
     """What a body held. `index` of rows and rejections is the line, counted from 0.
 
-    `lines` counts those that should hold a sample or say something about a metric.
+    `lines` counts those that should hold a sample or say something about a metric. `passed_over` counts samples
+    whose series the memory leaves out. `timed` are the series, by their place in `rows.series`, of which a sample
+    came with a time of its own.
     """
 
     rows: Rows
@@ -106,6 +110,26 @@ class Exposition(NamedTuple):
     rejected: tuple[Rejection, ...]
     lines: int
     exemplars: int
+    passed_over: int = 0
+    timed: frozenset[int] = frozenset()
+
+
+class Passed(Enum):
+    """What a memory says of a series that is left out on purpose."""
+
+    OVER = "over"
+
+
+Known: TypeAlias = Labels | Fault | Passed
+
+
+class Memory(Protocol):
+    """The text that names a series → its labels. `known` is looked into first; the same text gives the same object."""
+
+    @property
+    def known(self) -> Mapping[bytes, Known]: ...
+
+    def labels(self, raw: bytes) -> Known: ...
 
 
 class _BadLineError(Exception):
@@ -121,19 +145,16 @@ class SeriesMemory:
         self._limits = limits
         self._series_max = series_max
         self._bytes = 0
-        self.known: dict[bytes, Labels | Fault] = {}
+        self.known: dict[bytes, Known] = {}
 
-    def labels(self, raw: bytes) -> Labels | Fault:
+    def labels(self, raw: bytes) -> Known:
         labels = self.known.get(raw)
         if labels is None:
-            try:
-                labels = _series(self._limits, raw)
-            except _BadLineError as error:
-                labels = error.fault
+            labels = read_series(raw, self._limits)
             self._keep(raw, labels)
         return labels
 
-    def _keep(self, raw: bytes, labels: Labels | Fault) -> None:
+    def _keep(self, raw: bytes, labels: Known) -> None:
         if len(raw) > _SERIES_BYTES_MAX:
             return
         if len(self.known) >= self._series_max or self._bytes + len(raw) > REMEMBERED_BYTES_MAX:
@@ -149,9 +170,7 @@ def shared_memory(limits: IngestSettings) -> SeriesMemory:
     return SeriesMemory(limits)
 
 
-def parse(
-    body: bytes, now_ms: int, limits: IngestSettings, memory: SeriesMemory, *, openmetrics: bool = False
-) -> Exposition:
+def parse(body: bytes, now_ms: int, limits: IngestSettings, memory: Memory, *, openmetrics: bool = False) -> Exposition:
     """Rows in the sender's order, what is said about metrics, and what was refused.
 
     Raises UserError for OpenMetrics without its `# EOF`, which was cut short on its way, and TooLargeError where the
@@ -165,7 +184,7 @@ def parse(
 class _Reader:
     """One body; the columns grow as it is read."""
 
-    def __init__(self, now_ms: int, limits: IngestSettings, memory: SeriesMemory, *, openmetrics: bool) -> None:
+    def __init__(self, now_ms: int, limits: IngestSettings, memory: Memory, *, openmetrics: bool) -> None:
         self._now_ms = now_ms
         self._limits = limits
         self._memory = memory
@@ -178,7 +197,9 @@ class _Reader:
         self._index: list[int] = []
         self._rejected: list[Rejection] = []
         self._infos: dict[str, MetricInfo] = {}
+        self._timed: set[int] = set()
         self._exemplars = 0
+        self._passed_over = 0
         self._about = 0
         self._ended = False
 
@@ -190,12 +211,14 @@ class _Reader:
             labels = known.get(raw)
             if type(labels) is Labels and not self._ended and (value := _plain(text)) is not None:
                 self._add(labels, self._now_ms, value, number)
+            elif labels is Passed.OVER and not self._ended and _plain(text) is not None:
+                self._passed_over += 1
             elif line := line.strip(b" \t\r"):
                 try:
                     self._read(line, number)
                 except _BadLineError as error:
                     self._rejected.append(Rejection(number, *error.fault))
-            if len(self._values) + len(self._rejected) + self._about > samples_max:
+            if len(self._values) + len(self._rejected) + self._about + self._passed_over > samples_max:
                 raise TooLargeError(f"One request may hold {samples_max} lines; send smaller batches.")
         rows = Rows(
             tuple(self._series),
@@ -204,12 +227,18 @@ class _Reader:
             np.array(self._values, np.float64),
             np.array(self._index, np.int64),
         )
-        counted = len(rows) + self._about + len(self._rejected)
         return Exposition(
-            rows, tuple(map(self._finished, self._infos.values())), tuple(self._rejected), counted, self._exemplars
+            rows=rows,
+            infos=tuple(map(self._finished, self._infos.values())),
+            rejected=tuple(self._rejected),
+            lines=len(rows) + self._about + len(self._rejected) + self._passed_over,
+            exemplars=self._exemplars,
+            passed_over=self._passed_over,
+            timed=frozenset(self._timed),
         )
 
-    def _add(self, labels: Labels, time_ms: int, value: float, number: int) -> None:
+    def _add(self, labels: Labels, time_ms: int, value: float, number: int) -> int:
+        """Gives the series' place in the rows."""
         slot = self._slots.setdefault(id(labels), len(self._series))
         if slot == len(self._series):
             self._series.append(labels)
@@ -217,6 +246,7 @@ class _Reader:
         self._times.append(time_ms)
         self._values.append(value)
         self._index.append(number)
+        return slot
 
     def _read(self, line: bytes, number: int) -> None:
         """Any line that is not empty. Raises _BadLineError."""
@@ -242,7 +272,12 @@ class _Reader:
             if not _EXEMPLAR.match(more):
                 raise _BadLineError(f"There should be the line's end at {shown(more)}.")
             self._exemplars += 1
-        self._add(labels, time_ms, value, number)
+        if labels is Passed.OVER:
+            self._passed_over += 1
+            return
+        slot = self._add(labels, time_ms, value, number)
+        if time is not None:
+            self._timed.add(slot)
 
     def _time_ms(self, raw: bytes) -> int:
         """Raises _BadLineError."""
@@ -309,6 +344,14 @@ def _plain(raw: bytes) -> float | None:
 def _number(raw: bytes) -> float | None:
     value = _plain(raw)
     return value if value is not None else _NOT_FINITE.get(raw.lower())
+
+
+def read_series(raw: bytes, limits: IngestSettings) -> Labels | Fault:
+    """What the text before the value names, such as `up{job="node"}`."""
+    try:
+        return _series(limits, raw)
+    except _BadLineError as error:
+        return error.fault
 
 
 def _series(limits: IngestSettings, raw: bytes) -> Labels:

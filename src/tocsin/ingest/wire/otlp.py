@@ -10,7 +10,6 @@ Source: OpenTelemetry protocol and data model for metrics; OpenTelemetry, Promet
 
 from __future__ import annotations
 
-import struct
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import IntEnum
@@ -30,7 +29,7 @@ from tocsin.ingest.wire import otlp_json
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams, Parts
 from tocsin.model.errors import TooLargeError, UserError
 from tocsin.model.labels import Labels
-from tocsin.model.series import MetricInfo
+from tocsin.model.series import STALE, MetricInfo
 
 TARGET_INFO = "target_info"
 NO_POINT = -1
@@ -41,7 +40,6 @@ SAMPLES_PER_POINT = 20
 `samples_max`."""
 
 SERIES_REMEMBERED = 65_536
-STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0_0000_0000_0002))[0]
 
 _JOB, _INSTANCE = "job", "instance"
 _IDENTITY = ("service.name", "service.namespace", "service.instance.id")

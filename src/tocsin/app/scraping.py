@@ -1,0 +1,68 @@
+"""The part of the composition that scrapes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin.app.config import Settings
+from tocsin.app.world import World
+from tocsin.ingest.appender import Appender
+from tocsin.ingest.scrape.config import ScrapeConfig, read_config
+from tocsin.ingest.scrape.door import Door
+from tocsin.ingest.scrape.pool import TargetPool
+from tocsin.ingest.scrape.scraper import Scraper
+from tocsin.runtime.log import get_log
+from tocsin.runtime.offload import Offload
+from tocsin.runtime.telemetry import Telemetry
+
+log = get_log("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Scraping:
+    """What scrapes. `files` is the thread that reads what may hang: configuration, secrets, lists of targets."""
+
+    scraper: Scraper
+    targets: TargetPool
+    files: Offload
+
+    async def read(self, settings: Settings) -> ScrapeConfig:
+        """The scrape file as it is now. Raises UserError, and nothing has changed."""
+        config = await self.files.run(scrape_config, settings)
+        if config.passed_over:
+            log.info("sections that are not about scraping are passed over", sections=", ".join(config.passed_over))
+        return config
+
+
+@asynccontextmanager
+async def open_scraping(
+    settings: Settings, appender: Appender, world: World, telemetry: Telemetry
+) -> AsyncIterator[Scraping]:
+    """Raises UserError where the scrape file is wrong."""
+    async with AsyncExitStack() as stack:
+        files, reading = world.offload("files", 1), world.offload("scraping", 1)
+        stack.callback(files.close)
+        stack.callback(reading.close)
+        scraper = Scraper(
+            settings.scrape,
+            settings.ingest,
+            appender,
+            Door(world.clock, files),
+            clock=world.clock,
+            offload=reading,
+            telemetry=telemetry,
+        )
+        stack.push_async_callback(scraper.close)
+        scraping = Scraping(scraper, TargetPool(scraper, reading), files)
+        await scraping.targets.set_jobs((await scraping.read(settings)).jobs)
+        yield scraping
+
+
+def scrape_config(settings: Settings) -> ScrapeConfig:
+    """Nothing where no file is named. Raises UserError."""
+    if not settings.scrape.config_file:
+        return ScrapeConfig()
+    return read_config(Path(settings.scrape.config_file))
