@@ -4,7 +4,8 @@
 #   need.sh python [PYTHON]   Python 3.11 or newer, with venv
 #   need.sh compiler [PYTHON] a C compiler and Python's headers, for the one compiled module
 #   need.sh node              Node 20 or newer, with npm
-#   need.sh tests             PostgreSQL's server, Chromium, Prometheus and its node exporter, which the tests start
+#   need.sh tests             PostgreSQL's server, Chromium, Prometheus and its node exporter, vmagent,
+#                             collectd, which the tests start
 set -eu
 
 missing=""
@@ -36,6 +37,8 @@ tests)
     found chromium || found chromium-browser || found google-chrome || want chromium
     found prometheus-node-exporter || want prometheus-node-exporter
     found prometheus || want prometheus
+    found vmagent || want victoria-metrics
+    found collectd || want collectd-core
     ;;
 *)
     echo "usage: need.sh python|compiler|node|tests" >&2

@@ -7,10 +7,10 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.support.prometheus import PrometheusProcess
 from tests.support.server import ServerProcess
+from tests.support.stored import Samples, read
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.process
@@ -18,9 +18,6 @@ pytestmark = pytest.mark.process
 SCRAPES = 4
 STEP_MS = 10
 WAIT_S = 30.0
-
-Samples = dict[tuple[tuple[str, str], ...], dict[int, float]]
-"""labels → {the step's start in ms: value}"""
 
 
 def test_every_sample_that_prometheus_has_is_stored(tmp_path: Path) -> None:
@@ -48,24 +45,6 @@ def test_every_sample_that_prometheus_has_is_stored(tmp_path: Path) -> None:
         assert len(wanted) > 100
         times = [time for series in wanted.values() for kept in series.values() for time in kept]
         for name, series in wanted.items():
-            assert read(admin, name, min(times), max(times) + STEP_MS) == series, name
+            assert read(admin, name, min(times), max(times) + STEP_MS, STEP_MS) == series, name
         described = {one["name"]: one for one in admin.get("/api/metrics", params={"limit": 1000}).json()["items"]}
         assert described["prometheus_http_requests_total"]["kind"] == "counter"
-
-
-def read(admin: httpx.Client, name: str, start_ms: int, end_ms: int) -> Samples:
-    """Each sample has a step of its own, so the least and the most of a step are its value."""
-    params: dict[str, str | float] = {
-        "name": name,
-        "start": start_ms / 1_000,
-        "end": end_ms / 1_000,
-        "step": f"{STEP_MS}ms",
-    }
-    answer = admin.get("/api/metrics/range", params=params).raise_for_status().json()
-    found: Samples = {}
-    for one in answer["series"]:
-        assert one["min"] == one["max"]
-        kept = {time: value for time, value in zip(answer["times"], one["max"], strict=True) if value is not None}
-        if kept:
-            found[tuple(sorted(one["labels"].items()))] = kept
-    return found
