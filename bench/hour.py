@@ -38,7 +38,7 @@ async def _hour(folder: Path) -> None:
         collector = HostCollector(
             families,
             file_systems,
-            server.services.appender,
+            server.appender,
             host="bench",
             interval_s=INTERVAL_S,
             offload=reading,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from tocsin.access.people import TOKEN_NAME_CHARS_MAX, _user_name
 from tocsin.model.audit import SYSTEM, Actor
 from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import AccessError, ConflictError, NotFoundError, NotSignedInError, UserError
-from tocsin.model.people import Role
+from tocsin.model.labels import Labels
+from tocsin.model.people import Allowance, Role
 
 ANNA = Actor("anna", ADDRESS)
 NEW = "battery staple"
@@ -164,6 +166,52 @@ async def test_a_token_is_shown_once_and_kept_as_its_digest(world: World) -> Non
     assert entry.after == {"name": "grafana", "role": "viewer", "expires_at_ms": token.expires_at_ms}
     assert text not in repr(entry)
     assert token.digest not in repr(entry)
+
+
+async def test_what_a_token_is_held_to_is_changed_at_once_and_audited(world: World) -> None:
+    held = Allowance(Labels.of(team="web"), rate=100, series_max=50)
+    token, text = await world.people.create_token("agent", Role.WRITER, None, ADMIN, held)
+    assert (await world.gate.identify(bearer=text)).allowance == held
+    changed = await world.people.hold_token(token.id, lambda before: replace(before, rate=None), ADMIN)
+    assert changed.allowance == replace(held, rate=None)
+    assert (await world.gate.identify(bearer=text)).allowance == changed.allowance
+    *_, last = await world.entries()
+    assert (last.action, last.target) == ("token.change", "token agent")
+    assert last.before is not None
+    assert last.after is not None
+    assert (last.before["rate"], last.after["rate"], last.after["labels"]) == (100, None, {"team": "web"})
+
+
+async def test_only_a_token_that_is_there_can_be_held(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        await world.people.hold_token(7, lambda before: before, ADMIN)
+
+
+TEAM = Labels.of(team="web")
+
+
+@pytest.mark.parametrize(
+    ("role", "allowance", "field"),
+    [
+        (Role.EDITOR, Allowance(TEAM), "role"),
+        (Role.VIEWER, Allowance(rate=1), "role"),
+        (Role.WRITER, Allowance(rate=0), "rate"),
+        (Role.WRITER, Allowance(TEAM, series_max=0), "series_max"),
+        (Role.WRITER, Allowance(series_max=5), "series_max"),
+        (Role.WRITER, Allowance(Labels.of({"__name__": "a"})), "labels"),
+        (Role.WRITER, Allowance(Labels.of({"": "a"})), "labels"),
+        (Role.WRITER, Allowance(Labels.of({"a\n": "a"})), "labels"),
+        (Role.WRITER, Allowance(Labels.of({"a": "b\0"})), "labels"),
+        (Role.WRITER, Allowance(Labels.of({"a": "b" * 256})), "labels"),
+        (Role.WRITER, Allowance(Labels.of({f"l{at}": "b" for at in range(17)})), "labels"),
+    ],
+)
+async def test_what_a_token_cannot_be_held_to_is_refused_by_its_field(
+    world: World, role: Role, allowance: Allowance, field: str
+) -> None:
+    with pytest.raises(UserError) as told:
+        await world.people.create_token("agent", role, None, ADMIN, allowance)
+    assert told.value.field == field
 
 
 async def test_a_deleted_token_is_audited_with_what_it_was(world: World) -> None:

@@ -81,6 +81,19 @@ async def test_a_token_is_shown_once_and_works_until_it_is_deleted(api: Api, adm
     assert (await admin.delete(f"/api/tokens/{made['id']}")).status_code == 404
 
 
+async def test_a_tokens_limits_are_set_changed_and_lifted(admin: httpx.AsyncClient) -> None:
+    asked = {"name": "t", "role": "writer", "labels": {"team": "web"}, "rate": 100, "series_max": 50}
+    made = (await admin.post("/api/tokens", json=asked)).json()
+    assert {name: made[name] for name in asked} == asked
+    path = f"/api/tokens/{made['id']}"
+    assert (await admin.patch(path, json={"rate": 200})).json()["labels"] == {"team": "web"}
+    changed = (await admin.patch(path, json={"rate": None, "series_max": None, "labels": {}})).json()
+    assert (changed["labels"], changed["rate"], changed["series_max"]) == ({}, None, None)
+    assert (await admin.patch("/api/tokens/999", json={})).status_code == 404
+    refused = await admin.patch(path, json={"series_max": 1})
+    assert (refused.status_code, refused.json()["field"]) == (422, "series_max")
+
+
 @pytest.mark.parametrize("expires_in", ["soon", -1, 0, "0s"])
 async def test_a_token_that_would_not_live_is_refused(admin: httpx.AsyncClient, expires_in: object) -> None:
     answer = await admin.post("/api/tokens", json={"name": "t", "role": "writer", "expires_in": expires_in})

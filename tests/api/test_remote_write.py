@@ -16,6 +16,7 @@ from tests.support.state import AT_MS
 from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.ingest.appender import Appender
+from tocsin.ingest.intake import Intake
 from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import QueueFullError
 from tocsin.model.matcher import Matcher, MatchOp
@@ -189,7 +190,8 @@ async def test_a_full_queue_is_503_because_prometheus_drops_what_is_answered_429
         settings=api.services.ingest,
         retention_ms=lambda: DAY_MS,
     )
-    app = build_api(replace(api.services, appender=appender), ServerSettings(), NO_SITE)
+    intake = Intake(appender, api.samples, clock=api.clock, telemetry=Telemetry())
+    app = build_api(replace(api.services, intake=intake), ServerSettings(), NO_SITE)
     headers = {"Authorization": f"Bearer {api.tokens[Role.WRITER]}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a", headers=headers) as http:
         answer = await send(http, Sent(UP, [(AT_MS, 1.0)]), version=version)

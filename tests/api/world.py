@@ -23,6 +23,7 @@ from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.appender import Appender
+from tocsin.ingest.intake import Intake
 from tocsin.ingest.ports import SampleObserver
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
@@ -115,20 +116,21 @@ async def open_api(
     rules = RuleBook(state.rules, arrival, clock)
     await rules.load()
     ingest = IngestSettings()
+    appender = Appender(
+        samples,
+        samples,
+        samples,
+        (arrival, hub, *observers),
+        clock=clock,
+        telemetry=telemetry,
+        settings=ingest,
+        retention_ms=lambda: samples.retention_ms,
+    )
     services = Services(
         gate=gate,
         people=people,
         access=state.access,
-        appender=Appender(
-            samples,
-            samples,
-            samples,
-            (arrival, hub, *observers),
-            clock=clock,
-            telemetry=telemetry,
-            settings=ingest,
-            retention_ms=lambda: samples.retention_ms,
-        ),
+        intake=Intake(appender, samples, clock=clock, telemetry=telemetry),
         ingest=ingest,
         deltas=DeltaStreams(telemetry),
         known_series=KnownSeries(IngestSettings(), seed=8627),

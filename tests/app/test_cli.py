@@ -57,6 +57,24 @@ def test_an_alert_is_listed_and_acknowledged(server: ServerProcess) -> None:
     assert (alert["acknowledged"], alert["comment"]) == (True, "on it")
 
 
+def test_a_token_is_held_to_labels_that_its_samples_carry(server: ServerProcess) -> None:
+    limits = ("--label", "team=web", "--label", "site=fra", "--rate", "1000", "--series-max", "10")
+    token = server.run("token", "create", "--role", "writer", "--name", "held", *limits).strip()
+    with server.client() as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        sample = {"name": "cli.held", "value": 1, "tags": {"team": "db"}}
+        assert client.post("/api/metrics", json=sample).status_code == 200
+    with server.client() as client:
+        (series,) = client.get("/api/metrics/series", params={"name": "cli.held"}).json()["items"]
+    assert series["labels"] == {"team": "web", "site": "fra", "exported_team": "db"}
+    (listed,) = [one for one in json.loads(server.run("token", "list", "--json"))["items"] if one["name"] == "held"]
+    assert (listed["rate"], listed["series_max"]) == (1000, 10)
+    server.run("token", "limit", str(listed["id"]), "--rate", "0", "--series-max", "20")
+    (listed,) = [one for one in json.loads(server.run("token", "list", "--json"))["items"] if one["name"] == "held"]
+    assert (listed["labels"], listed["rate"], listed["series_max"]) == ({"team": "web", "site": "fra"}, None, 20)
+    assert "team=web" in server.run("token", "list")
+
+
 def test_a_token_of_the_running_server_lets_a_program_push_and_nothing_else(server: ServerProcess) -> None:
     token = server.run("token", "create", "--role", "writer", "--name", "app").strip()
     with server.client() as client:

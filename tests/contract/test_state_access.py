@@ -11,8 +11,9 @@ from tests.support.state import AT_MS, KINDS, an_entry, open_kind
 
 from tocsin.access.ports import AccessStore
 from tocsin.model.errors import ConflictError, NotFoundError
+from tocsin.model.labels import Labels
 from tocsin.model.page import PageRequest
-from tocsin.model.people import Role, Session, SignInLink, Token, User
+from tocsin.model.people import UNHELD, Allowance, Role, Session, SignInLink, Token, User
 from tocsin.store.state.state import State
 
 ADMIN = User(0, "admin", Role.ADMIN, "$argon2id$hash", created_at_ms=AT_MS)
@@ -140,6 +141,18 @@ async def test_tokens_are_found_by_their_digest_until_they_are_deleted(state: St
     with pytest.raises(NotFoundError):
         await state.access.delete_token(token.id, an_entry())
     assert await actions(state) == ["token.delete", "token.create"]
+
+
+async def test_what_a_token_is_held_to_is_kept(state: State) -> None:
+    held = Allowance(Labels.of({"team": "web", "größe": '1"2'}), rate=1_000_000_000, series_max=5)
+    token = await state.access.add_token(replace(TOKEN, allowance=held), an_entry())
+    assert (await state.access.tokens())[0].allowance == held
+    changed = await state.access.hold_token(token.id, Allowance(rate=7), an_entry("token.change"))
+    assert changed == replace(token, allowance=Allowance(rate=7))
+    assert await state.access.token(TOKEN.digest) == changed
+    with pytest.raises(NotFoundError):
+        await state.access.hold_token(token.id + 1, UNHELD, an_entry())
+    assert (await actions(state))[0] == "token.change"
 
 
 async def test_the_last_use_of_a_token_only_moves_on(state: State) -> None:

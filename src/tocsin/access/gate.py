@@ -93,7 +93,9 @@ class Gate:
         now_ms = self._clock.now_ms()
         if token is None or (token.expires_at_ms is not None and token.expires_at_ms <= now_ms):
             raise NotSignedInError("This token is not known, or it was deleted or has expired.")
-        principal = Principal(token.name + TOKEN_SUFFIX, token.role, PrincipalKind.TOKEN, token_id=token.id)
+        principal = Principal(
+            token.name + TOKEN_SUFFIX, token.role, PrincipalKind.TOKEN, token_id=token.id, allowance=token.allowance
+        )
         self.keys.put(digest, principal, token.expires_at_ms, generation)
         await self._touch(token, now_ms)
         return principal

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from tocsin.access.policy import PERMISSIONS, Permission
 from tocsin.model.audit import Actor
-from tocsin.model.people import Role
+from tocsin.model.people import UNHELD, Allowance, Role
 from tocsin.runtime.clock import Clock
 
 FRESH_S = 5.0
@@ -35,6 +35,7 @@ class Principal:
     user_id: int | None = None
     token_id: int | None = None
     has_password: bool = False
+    allowance: Allowance = UNHELD
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tocsin.access.allowance import check_allowance
 from tocsin.access.gate import Gate, Principal, SignedIn
 from tocsin.access.keys import TOKEN_SUFFIX, digest_of
 from tocsin.access.passwords import check_password
 from tocsin.access.ports import AccessStore
 from tocsin.model.audit import SYSTEM, Actor, AuditEntry
 from tocsin.model.errors import AccessError, ConflictError, NotFoundError, UserError
-from tocsin.model.people import Role, SignInLink, Token, User
+from tocsin.model.people import UNHELD, Allowance, Role, SignInLink, Token, User
 from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
@@ -101,28 +102,48 @@ class People:
     async def tokens(self) -> tuple[Token, ...]:
         return await self._store.tokens()
 
-    async def create_token(self, name: str, role: Role, expires_in: int | None, actor: Actor) -> tuple[Token, str]:
-        """The token and its text, which is not kept. `expires_in` is in ms, None: never."""
+    async def create_token(
+        self, name: str, role: Role, expires_in: int | None, actor: Actor, allowance: Allowance = UNHELD
+    ) -> tuple[Token, str]:
+        """The token and its text, which is not kept. `expires_in` is in ms, None: never. Raises UserError."""
+        check_allowance(allowance, role)
         clean = _clean(name, TOKEN_NAME_CHARS_MAX)
         if expires_in is not None and expires_in <= 0:
             raise UserError("Let the token live for some time, or give no expiry.", field="expires_in")
         now_ms = self._clock.now_ms()
         text = TOKEN_PREFIX + self._secrets()
         expires_at_ms = None if expires_in is None else now_ms + expires_in
-        token = Token(0, clean, role, digest_of(text), actor.name, now_ms, expires_at_ms)
+        token = Token(0, clean, role, digest_of(text), actor.name, now_ms, expires_at_ms, allowance=allowance)
         entry = self._entry(actor, "token.create", f"token {clean}", None, _seen_token(token))
         return await self._store.add_token(token, entry), text
 
+    async def hold_token(self, token_id: int, change: Callable[[Allowance], Allowance], actor: Actor) -> Token:
+        """Change what a token is held to; it holds at once. Raises NotFoundError, UserError."""
+        async with self._changing:
+            before = await self._token(token_id)
+            allowance = change(before.allowance)
+            check_allowance(allowance, before.role)
+            after = replace(before, allowance=allowance)
+            entry = self._entry(actor, "token.change", f"token {before.name}", _seen_token(before), _seen_token(after))
+            try:
+                return await self._store.hold_token(token_id, allowance, entry)
+            finally:
+                self._gate.keys.clear()
+
     async def delete_token(self, token_id: int, actor: Actor) -> None:
         """Raises NotFoundError."""
-        token = next((token for token in await self._store.tokens() if token.id == token_id), None)
-        if token is None:
-            raise NotFoundError(f"There is no token {token_id}.")
+        token = await self._token(token_id)
         entry = self._entry(actor, "token.delete", f"token {token.name}", _seen_token(token), None)
         try:
             await self._store.delete_token(token_id, entry)
         finally:
             self._gate.keys.clear()
+
+    async def _token(self, token_id: int) -> Token:
+        token = next((token for token in await self._store.tokens() if token.id == token_id), None)
+        if token is None:
+            raise NotFoundError(f"There is no token {token_id}.")
+        return token
 
     async def first_start(self, password_from_env: str | None) -> str | None:
         """Let the first person in: the secret of a one-time sign-in link, or None where there is a password.
@@ -195,7 +216,11 @@ def _seen_user(user: User) -> dict[str, Any]:
 
 
 def _seen_token(token: Token) -> dict[str, Any]:
-    return {"name": token.name, "role": token.role.value, "expires_at_ms": token.expires_at_ms}
+    seen: dict[str, Any] = {"name": token.name, "role": token.role.value, "expires_at_ms": token.expires_at_ms}
+    held = token.allowance
+    if held != UNHELD:
+        seen |= {"labels": held.labels.as_dict(), "rate": held.rate, "series_max": held.series_max}
+    return seen
 
 
 def _user_name(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from tocsin.model.audit import AuditEntry
 from tocsin.model.page import Page, PageRequest
-from tocsin.model.people import AuditRow, Session, SignInLink, Token, User
+from tocsin.model.people import Allowance, AuditRow, Session, SignInLink, Token, User
 
 
 class AccessStore(Protocol):
@@ -55,6 +55,10 @@ class AccessStore(Protocol):
 
     async def touch_token(self, token_id: int, at_ms: int) -> None:
         """Remember when it was last used."""
+        ...
+
+    async def hold_token(self, token_id: int, allowance: Allowance, entry: AuditEntry) -> Token:
+        """Raises NotFoundError."""
         ...
 
     async def delete_token(self, token_id: int, entry: AuditEntry) -> None:

@@ -20,7 +20,7 @@ from tocsin.api.origin import SAFE_METHODS, Origins
 from tocsin.api.ports import SampleReader
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
-from tocsin.ingest.appender import Appender
+from tocsin.ingest.intake import Intake
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries
@@ -65,7 +65,7 @@ class Services:
     gate: Gate
     people: People
     access: AccessStore
-    appender: Appender
+    intake: Intake
     ingest: IngestSettings
     deltas: DeltaStreams
     known_series: KnownSeries

@@ -45,6 +45,10 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+FixedLabels = Annotated[
+    list[str] | None, typer.Option("--label", "-l", help="NAME=VALUE, put on all that it writes; may be repeated.")
+]
+
 T = TypeVar("T")
 
 DEFAULT_DATA_DIR = Path("data")
@@ -115,7 +119,7 @@ def store(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Store one sample."""
-    sample: dict[str, Any] = {"name": name, "value": value, "tags": dict(_pair(text) for text in tag or [])}
+    sample: dict[str, Any] = {"name": name, "value": value, "tags": _labels(tag)}
     if timestamp is not None:
         sample["timestamp"] = float(timestamp) if _is_number(timestamp) else timestamp
     _call(config, data_dir, "POST", "/api/metrics", json=sample)
@@ -217,13 +221,51 @@ def token_create(
     role: Annotated[str, typer.Option(help="writer, viewer, operator, editor or admin.")],
     name: Annotated[str, typer.Option(help="What the token is for.")] = "cli",
     expires_in: Annotated[str | None, typer.Option(help="Such as 30d; never unless given.")] = None,
+    label: FixedLabels = None,
+    rate: Annotated[int | None, typer.Option(help="Samples a second that it may write.")] = None,
+    series_max: Annotated[int | None, typer.Option(help="Series with its labels that it may write.")] = None,
     config: Config = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a token and print it, alone. It is shown this once."""
     from tocsin.app.offline import create_token
+    from tocsin.model.labels import Labels
+    from tocsin.model.people import Allowance
 
-    print(_run(create_token(config, data_dir, name, role, expires_in)))
+    allowance = Allowance(Labels.of(_labels(label)), rate, series_max)
+    print(_run(create_token(config, data_dir, name, role, expires_in, allowance)))
+
+
+@token_app.command("list")
+def token_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the tokens, without their secrets."""
+    tokens = _all_pages(config, data_dir, "/api/tokens")
+    if as_json:
+        _print_json({"items": tokens, "next": None})
+        return
+    for token in tokens:
+        token["labels"] = " ".join(f"{name}={text}" for name, text in token["labels"].items())
+    _print_table(tokens, ["id", "name", "role", "labels", "rate", "series_max", "last_used_at", "expires_at"])
+
+
+@token_app.command("limit")
+def token_limit(
+    token_id: Annotated[int, typer.Argument(help="The token's id, from `tocsin token list`.")],
+    label: FixedLabels = None,
+    rate: Annotated[int | None, typer.Option(help="Samples a second; 0 lifts the bound.")] = None,
+    series_max: Annotated[int | None, typer.Option(help="Series with its labels; 0 lifts the bound.")] = None,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Change what a writer's token is held to. What is not given stays; labels replace all that it had."""
+    change: dict[str, Any] = {} if label is None else {"labels": _labels(label)}
+    change |= {
+        field: number or None for field, number in (("rate", rate), ("series_max", series_max)) if number is not None
+    }
+    if not change:
+        raise UserError("Say what to change: --label, --rate or --series-max.")
+    token = _call(config, data_dir, "PATCH", f"/api/tokens/{token_id}", json=change)
+    print(f"Changed what {token['name']} is held to.", file=sys.stderr)
 
 
 @app.command()
@@ -286,6 +328,10 @@ def _pair(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise UserError(f"{text!r} is not a tag; write it like host=web1.")
     return name, value
+
+
+def _labels(texts: list[str] | None) -> dict[str, str]:
+    return dict(_pair(text) for text in texts or [])
 
 
 def _is_number(text: str) -> bool:

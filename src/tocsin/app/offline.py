@@ -16,7 +16,7 @@ from tocsin.app.world import real_world
 from tocsin.model.audit import Actor
 from tocsin.model.duration import Duration
 from tocsin.model.errors import NotFoundError, UserError
-from tocsin.model.people import Role
+from tocsin.model.people import Allowance, Role
 from tocsin.runtime.telemetry import Telemetry
 
 
@@ -35,11 +35,13 @@ async def set_password(config: Path | None, data_dir: Path, name: str, password:
         await people.set_password(user.id, password, local_actor())
 
 
-async def create_token(config: Path | None, data_dir: Path, name: str, role: str, expires_in: str | None) -> str:
+async def create_token(
+    config: Path | None, data_dir: Path, name: str, role: str, expires_in: str | None, allowance: Allowance
+) -> str:
     """The token's text."""
     life = None if expires_in is None else Duration.parse(expires_in)
     async with open_people(load_settings(config, os.environ), data_dir) as people:
-        _, text = await people.create_token(name, role_of(role), life, local_actor())
+        _, text = await people.create_token(name, role_of(role), life, local_actor(), allowance)
         return text
 
 

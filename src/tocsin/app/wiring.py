@@ -24,6 +24,7 @@ from tocsin.app.scraping import Scraping, open_scraping
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
+from tocsin.ingest.intake import Intake
 from tocsin.ingest.listen.graphite import GraphiteListener
 from tocsin.ingest.listen.statsd import StatsdListener
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
@@ -95,6 +96,7 @@ class Server:
     engine: Engine
     api: FastAPI
     services: Services
+    appender: Appender
     tasks: Tasks
     dispatcher: Dispatcher
     scraping: Scraping
@@ -219,7 +221,7 @@ async def open_server(
             gate=gate,
             people=people,
             access=state.access,
-            appender=appender,
+            intake=Intake(appender, samples, clock=clock, telemetry=telemetry),
             ingest=settings.ingest,
             deltas=DeltaStreams(telemetry),
             known_series=KnownSeries(settings.ingest, seed=world.chance.getrandbits(64)),
@@ -259,7 +261,7 @@ async def open_server(
                 tasks.start("graphite", graphite.run)
             if settings.statsd.listen:
                 tasks.start("statsd", statsd.run)
-        yield Server(engine, api, services, tasks, dispatcher, scraping, link)
+        yield Server(engine, api, services, appender, tasks, dispatcher, scraping, link)
 
 
 def route_of(settings: Settings) -> DefaultRoute:

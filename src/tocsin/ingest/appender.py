@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, SeriesIndex
+from tocsin.ingest.refusals import Refusals
 from tocsin.ingest.rows import Appended, IndexArray, Refusal, Rejection, Rows, SeriesBook
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import format_ms
@@ -47,7 +47,7 @@ class Appender:
         self._retention_ms = retention_ms
         self._described: dict[str, MetricInfo] = {}
         self._ingested = telemetry.counter("samples_ingested", "Samples stored.", ["source"])
-        self._rejected = telemetry.counter("samples_rejected", "Samples refused.", ["source", "reason"])
+        self._refusals = Refusals(clock, telemetry)
 
     async def append(self, rows: Rows, source: str, refused: Sequence[Rejection] = ()) -> Appended:
         """Store rows and show them to the observers; when it returns, both are done.
@@ -64,8 +64,7 @@ class Appender:
                 await observer.observe(batch, at_ms)
         self._ingested.labels(source).inc(len(batch))
         everything = (*refused, *rejected)
-        for kind, count in Counter(one.kind for one in everything).items():
-            self._rejected.labels(source, kind.value).inc(count)
+        self._refusals.note(source, everything)
         return Appended(len(batch), tuple(sorted(everything, key=lambda one: one.index)))
 
     async def describe(self, infos: Sequence[MetricInfo]) -> None:

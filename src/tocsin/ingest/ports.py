@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import Matcher
 from tocsin.model.series import MetricInfo, SampleBatch
 
 
@@ -27,6 +28,23 @@ class SeriesIndex(Protocol):
 
     def labels(self, series_id: int) -> Labels:
         """Raises KeyError for an id that was never interned."""
+        ...
+
+
+class SeriesCensus(Protocol):
+    """The index, for who counts its series."""
+
+    @property
+    def generation(self) -> int:
+        """Another number since series were forgotten."""
+        ...
+
+    def labels(self, series_id: int) -> Labels:
+        """Raises KeyError for an id that was never interned."""
+        ...
+
+    async def count(self, matchers: Sequence[Matcher]) -> int:
+        """How many of the known series fit."""
         ...
 
 

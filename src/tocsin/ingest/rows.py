@@ -15,6 +15,9 @@ from tocsin.model.series import FloatArray, IdArray, TimeArray
 
 IndexArray: TypeAlias = npt.NDArray[np.int64]
 
+CHANGED_MAX = 64
+"""Books of one book's series under other labels: each has an id of 8 bytes for every slot."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
@@ -79,10 +82,13 @@ class SeriesBook(Sequence[Labels]):
         return self._ids
 
     def changed(self, key: Hashable, change: Callable[[Labels], Labels]) -> SeriesBook:
-        """The same slots with other labels; the same book for the same key."""
-        known = self._changed.get(key)
+        """The same slots with other labels; the same book for the same key, of the last CHANGED_MAX keys."""
+        known = self._changed.pop(key, None)
         if known is None:
-            known = self._changed[key] = SeriesBook(lambda at: change(self._read(at)), self._size)
+            known = SeriesBook(lambda at: change(self._read(at)), self._size)
+        self._changed[key] = known  # the newest stands last
+        if len(self._changed) > CHANGED_MAX:
+            del self._changed[next(iter(self._changed))]
         return known
 
 
@@ -97,6 +103,7 @@ class Refusal(StrEnum):
     SERIES_LIMIT = "series limit"
     METRIC_SERIES_LIMIT = "metric series limit"
     ID_TAKEN = "id taken"
+    SERIES_BUDGET = "series budget of the token"
     HISTOGRAM = "native histogram"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tocsin.model.audit import AuditEntry
+from tocsin.model.labels import Labels
 
 
 class Role(StrEnum):
@@ -29,6 +30,21 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a token that writes is held to: labels on all its series, samples a second, and a number of series.
+
+    None: as many as there may be.
+    """
+
+    labels: Labels = field(default_factory=Labels)
+    rate: int | None = None
+    series_max: int | None = None
+
+
+UNHELD = Allowance()
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A bearer token; only the SHA-256 of its text is kept. `expires_at_ms` None: never."""
 
@@ -40,6 +56,7 @@ class Token:
     created_at_ms: int
     expires_at_ms: int | None = None
     last_used_at_ms: int = 0
+    allowance: Allowance = UNHELD
 
 
 @dataclass(frozen=True, slots=True)

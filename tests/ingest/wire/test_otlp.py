@@ -15,7 +15,7 @@ from tests.support.otlp import CUMULATIVE, DELTA, gauge, histogram, point, proto
 from tocsin.ingest.rows import Refusal
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp import NO_POINT, SAMPLES_PER_POINT, Export, parse
-from tocsin.ingest.wire.otlp_deltas import DeltaStreams
+from tocsin.ingest.wire.otlp_deltas import DeltaStreams, SenderDeltas
 from tocsin.model.errors import TooLargeError, UserError
 from tocsin.model.series import MetricInfo
 from tocsin.runtime.telemetry import Telemetry
@@ -28,15 +28,15 @@ STALE_BITS = 0x7FF0_0000_0000_0002
 Read = Callable[..., Export]
 
 
-def streams() -> DeltaStreams:
-    return DeltaStreams(Telemetry())
+def streams() -> SenderDeltas:
+    return DeltaStreams(Telemetry()).of(None)
 
 
-def read_protobuf(asked: Any, deltas: DeltaStreams | None = None, limits: IngestSettings = LIMITS) -> Export:
+def read_protobuf(asked: Any, deltas: SenderDeltas | None = None, limits: IngestSettings = LIMITS) -> Export:
     return parse(protobuf(asked), NOW, limits, streams() if deltas is None else deltas)
 
 
-def read_json(asked: Any, deltas: DeltaStreams | None = None, limits: IngestSettings = LIMITS) -> Export:
+def read_json(asked: Any, deltas: SenderDeltas | None = None, limits: IngestSettings = LIMITS) -> Export:
     return parse(json.dumps(asked).encode(), NOW, limits, streams() if deltas is None else deltas, as_json=True)
 
 
@@ -304,7 +304,7 @@ def test_too_many_points_are_refused_before_deltas_are_added(read: Read) -> None
     asked = request(total("a", point(NOW, 1), point(NOW + 1, 1), temporality=DELTA))
     with pytest.raises(TooLargeError, match="1 data points"):
         read(asked, deltas, replace(LIMITS, samples_max=1))
-    assert len(deltas) == 0
+    assert len(deltas.streams) == 0
 
 
 def test_too_many_buckets_are_refused(read: Read) -> None:

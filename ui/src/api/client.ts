@@ -19,6 +19,7 @@ import type {
   Severity,
   SignedIn,
   Token,
+  TokenChange,
   Trend,
   User,
   UserChange,
@@ -111,6 +112,7 @@ export class Client {
     this.send<User>('PATCH', `api/users/${id}`, change)
   tokens = (page: PageAsked = {}) => this.get<Page<Token>>('api/tokens', { ...page })
   addToken = (token: NewToken) => this.send<MadeToken>('POST', 'api/tokens', token)
+  changeToken = (id: number, change: TokenChange) => this.send<Token>('PATCH', `api/tokens/${id}`, change)
   deleteToken = (id: number) => this.send<void>('DELETE', `api/tokens/${id}`)
   audit = (page: PageAsked = {}) => this.get<Page<AuditRow>>('api/audit', { ...page })
 

@@ -433,7 +433,11 @@ export interface paths {
         delete: operations["deleteToken"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change Token
+         * @description Change the labels, the rate and the number of series that a writer's token is held to, from now on.
+         */
+        patch: operations["changeToken"];
         trace?: never;
     };
     "/api/audit": {
@@ -754,6 +758,23 @@ export interface components {
             /** Last Used At */
             last_used_at: string | null;
             /**
+             * Labels
+             * @description put on every series that it writes, in place of the sender's own
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Rate
+             * @description samples a second; null: as many as there may be
+             */
+            rate: number | null;
+            /**
+             * Series Max
+             * @description series with these labels; null: as many as there may be
+             */
+            series_max: number | null;
+            /**
              * Token
              * @description the token itself, shown this once
              */
@@ -853,6 +874,23 @@ export interface components {
              * @description seconds, or text such as `30d`; absent: never
              */
             expires_in?: number | string | null;
+            /**
+             * Labels
+             * @description put on every series that it writes; for the role writer
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * Rate
+             * @description samples a second that it may write; for the role writer
+             */
+            rate?: number | null;
+            /**
+             * Series Max
+             * @description series with its labels; for the role writer
+             */
+            series_max?: number | null;
         };
         /** NewUser */
         NewUser: {
@@ -1164,6 +1202,37 @@ export interface components {
             expires_at: string | null;
             /** Last Used At */
             last_used_at: string | null;
+            /**
+             * Labels
+             * @description put on every series that it writes, in place of the sender's own
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Rate
+             * @description samples a second; null: as many as there may be
+             */
+            rate: number | null;
+            /**
+             * Series Max
+             * @description series with these labels; null: as many as there may be
+             */
+            series_max: number | null;
+        };
+        /**
+         * TokenChange
+         * @description What to change; a field that is not sent stays as it is, and null lifts the bound.
+         */
+        TokenChange: {
+            /** Labels */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            /** Rate */
+            rate?: number | null;
+            /** Series Max */
+            series_max?: number | null;
         };
         /** TokenList */
         TokenList: {
@@ -2168,6 +2237,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
             };
             /** @description An error, with a sentence for a person */
             default: {

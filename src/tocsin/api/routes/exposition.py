@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from tocsin.access.policy import Permission
-from tocsin.api.bodies import read_body
-from tocsin.api.deps import Wired, body_max, require
 from tocsin.api.errors import problem
+from tocsin.api.push import Push
 from tocsin.ingest.wire import exposition
 
 PARSED_AT_ONCE_MAX = 8 * 1024
@@ -23,23 +21,26 @@ PROMETHEUS = frozenset({"", "text/plain", "application/x-www-form-urlencoded"})
 router = APIRouter(include_in_schema=False)
 
 
-@router.post("/api/v1/import/prometheus", dependencies=[require(Permission.METRICS_WRITE)])
-async def push_text(request: Request, wired: Wired) -> Response:
+@router.post("/api/v1/import/prometheus")
+async def push_text(request: Request, push: Push) -> Response:
     """204 where all was stored, and 400 where a line was refused: the others are stored all the same."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != OPENMETRICS and media_type not in PROMETHEUS:
         return problem(415, f"Send Content-Type text/plain or {OPENMETRICS}.")
-    body = await read_body(request, body_max(request), wired.offload)
-
-    def read() -> exposition.Exposition:
-        memory = exposition.shared_memory(wired.ingest)
-        return exposition.parse(body, wired.clock.now_ms(), wired.ingest, memory, openmetrics=media_type == OPENMETRICS)
-
-    found = read() if len(body) <= PARSED_AT_ONCE_MAX else await wired.offload.run(read)
+    body = await push.body()
+    found = await push.parse(
+        PARSED_AT_ONCE_MAX,
+        exposition.parse,
+        body,
+        push.now_ms(),
+        push.limits,
+        exposition.shared_memory(push.limits),
+        openmetrics=media_type == OPENMETRICS,
+    )
+    done = await push.append(found.rows, "prometheus text", found.rejected)
     if found.infos:
-        await wired.appender.describe(found.infos)
-    done = await wired.appender.append(found.rows, "prometheus text", found.rejected)
-    wired.telemetry.counter("exemplars_skipped", "Exemplars in pushed text, which are not kept.").inc(found.exemplars)
+        await push.describe(found.infos)
+    push.telemetry.counter("exemplars_skipped", "Exemplars in pushed text, which are not kept.").inc(found.exemplars)
     if not done.rejected:
         return Response(status_code=204)
     first = done.rejected[0]

@@ -17,9 +17,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tocsin.access.policy import Permission
-from tocsin.api.bodies import read_body
-from tocsin.api.deps import Services, Wired, body_max, require
+from tocsin.api.deps import require
 from tocsin.api.errors import problem, problem_of, status_of
+from tocsin.api.push import Push, Pushed
 from tocsin.ingest.rows import Rejection
 from tocsin.ingest.wire import influx
 from tocsin.model.errors import TocsinError, UserError
@@ -62,26 +62,25 @@ def _members(status: int, detail: str) -> dict[str, Any]:
 router = APIRouter(route_class=_InfluxRoute, include_in_schema=False)
 
 
-@router.post("/write", dependencies=[require(Permission.METRICS_WRITE)])
-async def write_v1(request: Request, wired: Wired, db: str = "", precision: str = "") -> Response:
+@router.post("/write")
+async def write_v1(push: Push, db: str = "", precision: str = "") -> Response:
     """`rp` and `consistency` mean nothing here: there is one store, and its retention is set in one place."""
-    return await _write(request, wired, db, precision)
+    return await _write(push, db, precision)
 
 
-@router.post("/api/v2/write", dependencies=[require(Permission.METRICS_WRITE)])
-async def write_v2(request: Request, wired: Wired, bucket: str = "", precision: str = "") -> Response:
-    return await _write(request, wired, bucket, precision)
+@router.post("/api/v2/write")
+async def write_v2(push: Push, bucket: str = "", precision: str = "") -> Response:
+    return await _write(push, bucket, precision)
 
 
-async def _write(request: Request, wired: Services, database: str, precision: str) -> Response:
+async def _write(push: Pushed, database: str, precision: str) -> Response:
     """204 where all was stored, and 400 where a line was refused: the others are stored all the same."""
-    body = await read_body(request, body_max(request), wired.offload)
-    asked = (body, wired.clock.now_ms(), wired.ingest, precision, database)
-    lines = influx.parse(*asked) if len(body) <= PARSED_AT_ONCE_MAX else await wired.offload.run(influx.parse, *asked)
-    done = await wired.appender.append(lines.rows, "influx", lines.rejected)
-    wired.telemetry.counter(
-        "influx_text_fields_skipped", "Fields of text in line protocol, which no sample holds."
-    ).inc(lines.skipped)
+    body = await push.body()
+    lines = await push.parse(PARSED_AT_ONCE_MAX, influx.parse, body, push.now_ms(), push.limits, precision, database)
+    done = await push.append(lines.rows, "influx", lines.rejected)
+    push.telemetry.counter("influx_text_fields_skipped", "Fields of text in line protocol, which no sample holds.").inc(
+        lines.skipped
+    )
     if not done.rejected:
         return Response(status_code=204)
     detail = _told(done.rejected, lines.lines)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from tocsin.access.policy import Permission
 from tocsin.api import shapes
-from tocsin.api.bodies import read_body
-from tocsin.api.deps import Wired, body_max, require
+from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.errors import problem
 from tocsin.api.paging import AskedPage, page_of
+from tocsin.api.push import Push
 from tocsin.api.samples import aligned, check_points, encode_steps, selector, step_of, window
 from tocsin.ingest.rows import Appended
 from tocsin.ingest.wire import json_push
@@ -53,19 +53,14 @@ _PUSH_BODY = {
 
 @router.post(
     "/api/metrics",
-    dependencies=[require(Permission.METRICS_WRITE)],
     response_model=shapes.Stored,
     openapi_extra=_PUSH_BODY,
 )
-async def push_samples(request: Request, wired: Wired) -> Response:
+async def push_samples(push: Push) -> Response:
     """Store one sample or a list. When it is answered the samples are durable and the rules have seen them."""
-    body = await read_body(request, body_max(request), wired.offload)
-    now_ms = wired.clock.now_ms()
-    if len(body) <= PARSED_AT_ONCE_MAX:
-        rows, refused = json_push.parse(body, now_ms, wired.ingest)
-    else:
-        rows, refused = await wired.offload.run(json_push.parse, body, now_ms, wired.ingest)
-    done = await wired.appender.append(rows, "push", refused)
+    body = await push.body()
+    rows, refused = await push.parse(PARSED_AT_ONCE_MAX, json_push.parse, body, push.now_ms(), push.limits)
+    done = await push.append(rows, "push", refused)
     return _told(done)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import Path
 
@@ -13,6 +14,8 @@ from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
+from tocsin.model.labels import Labels
+from tocsin.model.people import Allowance
 
 router = family("people")
 
@@ -54,8 +57,18 @@ async def list_tokens(wired: Wired, asked: AskedPage) -> shapes.TokenList:
 async def create_token(body: shapes.NewToken, wired: Wired, caller: Admin) -> shapes.MadeToken:
     """A new token; its text is shown this once."""
     expires_in = None if body.expires_in is None else _expires_in(body.expires_in)
-    token, text = await wired.people.create_token(body.name, body.role, expires_in, caller.actor)
+    allowance = Allowance(Labels.of(body.labels), body.rate, body.series_max)
+    token, text = await wired.people.create_token(body.name, body.role, expires_in, caller.actor, allowance)
     return shapes.MadeToken.with_text(token, text)
+
+
+@router.patch("/api/tokens/{token_id}")
+async def change_token(token_id: Id, body: shapes.TokenChange, wired: Wired, caller: Admin) -> shapes.Token:
+    """Change the labels, the rate and the number of series that a writer's token is held to, from now on."""
+    changes: dict[str, Any] = {field: getattr(body, field) for field in body.model_fields_set}
+    if "labels" in changes:
+        changes["labels"] = Labels.of(body.labels or {})
+    return shapes.Token.of(await wired.people.hold_token(token_id, lambda held: replace(held, **changes), caller.actor))
 
 
 @router.delete("/api/tokens/{token_id}", status_code=204)

@@ -10,10 +10,8 @@ from email.message import Message
 
 from fastapi import APIRouter, Request, Response
 
-from tocsin.access.policy import Permission
-from tocsin.api.bodies import read_body
-from tocsin.api.deps import Services, Wired, body_max, require
 from tocsin.api.errors import problem
+from tocsin.api.push import Push, Pushed
 from tocsin.ingest.rows import Appended
 from tocsin.ingest.wire.remote_known import Version
 from tocsin.ingest.wire.remote_write import Written
@@ -35,36 +33,36 @@ _VERSIONS: dict[str, Version] = {
 router = APIRouter(include_in_schema=False)
 
 
-@router.post("/api/v1/write", dependencies=[require(Permission.METRICS_WRITE)])
-async def write(request: Request, wired: Wired) -> Response:
+@router.post("/api/v1/write")
+async def write(request: Request, push: Push) -> Response:
     """204 where all was stored. Prometheus sends snappy, and so does a sender that names no encoding."""
     version = _version(request.headers.get("content-type", ""))
     if version is None:
         known = ", ".join(f"{MEDIA_TYPE};proto={proto}" for proto in _VERSIONS if proto)
         return problem(415, f"Send one of {known}.", headers={"Accept": known})
-    body = await read_body(request, body_max(request), wired.offload, unnamed="snappy")
-    written = await _parse(version, body, wired)
     try:
-        done = await wired.appender.append(written.rows, "remote_write", written.refused)
-        await wired.appender.describe(written.infos)
+        body = await push.body(unnamed="snappy")
+        written = await _parse(version, body, push)
+        done = await push.append(written.rows, "remote_write", written.refused)
+        await push.describe(written.infos)
     except StoreError:
-        wired.known_series.retell()
+        push.wired.known_series.retell()
         raise
     except QueueFullError as error:
-        wired.known_series.retell()
+        push.wired.known_series.retell()
         # 503 and not 429, on which Prometheus drops the batch unless `retry_on_http_429` is set
         raise TransientError(str(error), retry_after_s=error.retry_after_s) from error
-    wired.telemetry.counter("remote_write_exemplars_ignored", "Exemplars, which are not kept.").inc(written.exemplars)
+    push.telemetry.counter("remote_write_exemplars_ignored", "Exemplars, which are not kept.").inc(written.exemplars)
     return _answer(version, written, done)
 
 
-async def _parse(version: Version, body: bytes, wired: Services) -> Written:
-    known = wired.known_series
+async def _parse(version: Version, body: bytes, push: Pushed) -> Written:
+    known = push.wired.known_series
     if len(body) <= LEARNT_AT_ONCE_MAX:
         return known.read(version, body)
     written = known.quick(version, body, learn=False) if len(body) <= READ_AT_ONCE_MAX else None
     if written is None:
-        return await wired.offload.run(known.read, version, body)
+        return await push.wired.offload.run(known.read, version, body)
     return written
 
 

@@ -149,13 +149,11 @@ class GraphiteListener:
     async def _append(self, rows: Rows, rejected: tuple[Rejection, ...]) -> None:
         while True:
             try:
-                done = await self._appender.append(rows, "graphite", rejected)
+                await self._appender.append(rows, "graphite", rejected)
             except TransientError as error:
                 self._say("graphite samples wait", str(error))
                 await asyncio.sleep(error.retry_after_s or RETRY_S)
                 continue
-            if done.rejected:
-                self._say("graphite lines refused", done.rejected[0].reason)
             return
 
     def _say(self, event: str, reason: str) -> None:

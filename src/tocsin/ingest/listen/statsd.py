@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.listen.address import bound_socket
 from tocsin.ingest.listen.aggregate import Aggregates
-from tocsin.ingest.rows import Rejection
+from tocsin.ingest.refusals import Refusals
 from tocsin.ingest.settings import IngestSettings, StatsdSettings
 from tocsin.ingest.wire import statsd
 from tocsin.model.errors import TransientError
@@ -56,7 +56,7 @@ class StatsdListener:
         self._received = telemetry.counter("statsd_datagrams", "Datagrams received.")
         self._dropped = telemetry.counter("statsd_datagrams_dropped", "Datagrams for which there was no room.")
         self._passed_over = telemetry.counter("statsd_passed_over", "What is not understood yet.", ["kind"])
-        self._rejected = telemetry.counter("samples_rejected", "Samples refused.", ["source", "reason"])
+        self._refusals = Refusals(clock, telemetry)
         self._lost = telemetry.counter("statsd_flushes_lost", "Flushes that the store did not take.")
         self._series = telemetry.gauge("statsd_series", "StatsD series that are aggregated.")
         self.listening: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
@@ -106,18 +106,13 @@ class StatsdListener:
             self._inbox_bytes -= len(datagram) + DATAGRAM_BYTES
             read = statsd.parse(datagram)
             refused = read.rejected + [why for each in read.readings if (why := self._aggregates.add(each))]
-            for one in refused:
-                self._refuse(one)
+            self._refusals.note("statsd", refused)
             if read.events:
                 self._passed_over.labels("event").inc(read.events)
             if read.checks:
                 self._passed_over.labels("service check").inc(read.checks)
         if self._inbox:
             self._wake.set()
-
-    def _refuse(self, why: Rejection) -> None:
-        self._rejected.labels("statsd", why.kind.value).inc()
-        self._say("statsd lines refused", why.reason)
 
     async def _flush(self, at_ms: int) -> None:
         """What the store does not take is lost for quantiles and sets; counters and gauges come again."""
@@ -126,9 +121,7 @@ class StatsdListener:
                 await self._appender.describe(self._aggregates.news)
                 self._aggregates.news.clear()
             for rows in self._aggregates.flush(at_ms):
-                done = await self._appender.append(rows, "statsd")
-                if done.rejected:
-                    self._say("statsd samples refused", done.rejected[0].reason)
+                await self._appender.append(rows, "statsd")
         except TransientError as error:
             self._lost.inc()
             self._say("a statsd flush was lost", str(error))

@@ -26,7 +26,7 @@ from tocsin.ingest.naming import Fault
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire import otlp_json
-from tocsin.ingest.wire.otlp_deltas import DeltaStreams, Parts
+from tocsin.ingest.wire.otlp_deltas import Parts, SenderDeltas
 from tocsin.model.errors import TooLargeError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.series import STALE, MetricInfo
@@ -75,7 +75,7 @@ class _BadPointError(Exception):
         self.fault = Fault(reason, kind)
 
 
-def parse(body: bytes, now_ms: int, limits: IngestSettings, deltas: DeltaStreams, as_json: bool = False) -> Export:
+def parse(body: bytes, now_ms: int, limits: IngestSettings, deltas: SenderDeltas, as_json: bool = False) -> Export:
     """Rows in the sender's order, and what was refused.
 
     Raises UserError where the body is no such message, TooLargeError where it holds more than one request may.
@@ -162,7 +162,7 @@ class _Columns:
 class _Reader:
     """One request."""
 
-    def __init__(self, now_ms: int, limits: IngestSettings, deltas: DeltaStreams) -> None:
+    def __init__(self, now_ms: int, limits: IngestSettings, deltas: SenderDeltas) -> None:
         self._now_ms = now_ms
         self._newest_ms = now_ms + limits.future_max
         self._deltas = deltas

@@ -74,7 +74,21 @@ class DeltaStreams:
             known.total = known.told[time_ms] = tuple(map(sum, zip(known.total, delta, strict=True)))
             return known.total
 
+    def of(self, sender: Hashable) -> SenderDeltas:
+        """The streams of one sender, apart from those of the others that it calls the same."""
+        return SenderDeltas(self, sender)
+
     def _forget(self) -> None:
         while len(self._streams) > self._streams_max:
             self._streams.popitem(last=False)
             self._forgotten.inc()
+
+
+@dataclass(frozen=True, slots=True)
+class SenderDeltas:
+    streams: DeltaStreams
+    sender: Hashable
+
+    def add(self, stream: Hashable, time_ms: int, delta: Parts, shape: Hashable, request: object) -> Parts | None:
+        """As `DeltaStreams.add`."""
+        return self.streams.add((self.sender, stream), time_ms, delta, shape, request)

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from tocsin.model.audit import AuditEntry
 from tocsin.model.errors import ConflictError, NotFoundError
 from tocsin.model.page import Page, PageRequest
-from tocsin.model.people import AuditRow, Role, Session, SignInLink, Token, User
+from tocsin.model.people import Allowance, AuditRow, Role, Session, SignInLink, Token, User
 from tocsin.store.state.audit import write_audit
 from tocsin.store.state.codec import (
+    allowance_values,
     audit_of,
     link_of,
     session_of,
@@ -131,6 +132,18 @@ class Access:
     async def touch_token(self, token_id: int, at_ms: int) -> None:
         touch = sa.update(tokens).where(tokens.c.id == token_id, tokens.c.last_used_at_ms < at_ms)
         await self._database.write(lambda connection: connection.execute(touch.values(last_used_at_ms=at_ms)))
+
+    async def hold_token(self, token_id: int, allowance: Allowance, entry: AuditEntry) -> Token:
+        change = sa.update(tokens).where(tokens.c.id == token_id).values(allowance_values(allowance)).returning(tokens)
+
+        def work(connection: sa.Connection) -> Token:
+            row = connection.execute(change).first()
+            if row is None:
+                raise NotFoundError(f"There is no token {token_id}.")
+            write_audit(connection, [entry])
+            return token_of(row)
+
+        return await self._database.write(work)
 
     async def delete_token(self, token_id: int, entry: AuditEntry) -> None:
         def work(connection: sa.Connection) -> None:

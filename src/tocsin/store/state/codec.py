@@ -12,7 +12,7 @@ from tocsin.model.audit import Actor, AuditEntry
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import parse_matcher
 from tocsin.model.outbox import Letter, LetterKind, LetterState, Target
-from tocsin.model.people import AuditRow, Role, Session, SignInLink, Token, User
+from tocsin.model.people import Allowance, AuditRow, Role, Session, SignInLink, Token, User
 from tocsin.model.rule import Condition, Rule, Severity
 
 SECOND_MS = 1_000
@@ -295,6 +295,7 @@ def token_values(token: Token) -> dict[str, Any]:
         "created_at_ms": token.created_at_ms,
         "expires_at_ms": token.expires_at_ms,
         "last_used_at_ms": token.last_used_at_ms,
+        **allowance_values(token.allowance),
     }
 
 
@@ -308,7 +309,12 @@ def token_of(row: sa.Row[Any]) -> Token:
         created_at_ms=row.created_at_ms,
         expires_at_ms=row.expires_at_ms,
         last_used_at_ms=row.last_used_at_ms,
+        allowance=Allowance(Labels.of(row.labels), row.rate, row.series_max),
     )
+
+
+def allowance_values(allowance: Allowance) -> dict[str, Any]:
+    return {"labels": allowance.labels.as_dict(), "rate": allowance.rate, "series_max": allowance.series_max}
 
 
 def session_values(session: Session) -> dict[str, Any]:

@@ -208,6 +208,9 @@ tokens = sa.Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
     Column("last_used_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("labels", Sealed("tokens.labels"), nullable=False, server_default="{}"),  # put on all that it writes
+    Column("rate", BigInteger),  # samples a second
+    Column("series_max", BigInteger),
     sqlite_autoincrement=True,
 )
 
