@@ -12,6 +12,7 @@ ALL = {
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",
+    "codecs": "layouts and codecs of samples over real shapes; the whole store beside VictoriaMetrics",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
     "adopt": "an older database into both stores",

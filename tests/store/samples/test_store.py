@@ -171,7 +171,7 @@ async def test_samples_are_never_kept_without_their_labels(path: Path) -> None:
 async def test_what_the_engine_does_not_take_is_acknowledged_and_there_when_it_does(path: Path) -> None:
     telemetry = Telemetry()
     async with open_store(path, FixedClock(NOW), telemetry=telemetry) as store:
-        store._parts.writing.run("alter table samples add constraint small check v < 10")
+        store._parts.writing.run("alter table samples add constraint small check m < 10")
         await put(store, (CPU, NOW, 11.0))
         with pytest.raises(StoreError):
             await store.flush()

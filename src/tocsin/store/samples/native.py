@@ -17,13 +17,18 @@ import numpy as np
 Columns: TypeAlias = dict[str, Any]
 """Values by column name: NumPy arrays of numbers, lists of str."""
 
-_NUMBERS = {"UInt64": np.dtype("<u8"), "Int64": np.dtype("<i8"), "Float64": np.dtype("<f8")}
+_NUMBERS: dict[str, np.dtype[Any]] = {
+    "UInt64": np.dtype("<u8"),
+    "Int64": np.dtype("<i8"),
+    "Float64": np.dtype("<f8"),
+    "Int8": np.dtype("i1"),
+}
 STRING = "String"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The columns of a table or answer: ClickHouse types (UInt64, Int64, Float64, String) by name, in order."""
+    """The columns of a table or answer: ClickHouse types (UInt64, Int64, Int8, Float64, String) by name, in order."""
 
     types: Mapping[str, str]
 

@@ -23,12 +23,13 @@ from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.samples import reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
+from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.engine import PARTS, Connection, Engine
 from tocsin.store.samples.engines import open_engine, place_of
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Shape
-from tocsin.store.samples.schema import FORGOTTEN, METRICS, SAMPLES, SERIES, SERIES_DAYS, migrate
+from tocsin.store.samples.schema import FORGOTTEN, METRICS, ROWS, SERIES, SERIES_DAYS, migrate
 from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -93,6 +94,7 @@ class SampleStore:
         self.five_minutes_ms: int = kept.five_minutes
         self.hours_ms: int = kept.hours
         self._rolling = asyncio.Lock()
+        self._exponents = Exponents()
         self._clock = clock
         self._write = write
         self._read = read
@@ -388,7 +390,7 @@ class SampleStore:
             )
             self._index.kept(days)
         self._parts.opened.touch(self._parts.writing, batch, self._clock.now_ms())
-        self._parts.writing.insert("samples", SAMPLES, {"id": batch.ids, "t": batch.times, "v": batch.values})
+        self._parts.writing.insert("samples", ROWS, self._exponents.encode(batch, self._clock.now_ms()))
 
     def _replay(self) -> None:
         """On the write thread, before anybody else: what was acknowledged and had not reached the engine."""
