@@ -11,9 +11,11 @@ from tocsin.app.config import Settings
 from tocsin.app.world import World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.scrape.config import ScrapeConfig, read_config
+from tocsin.ingest.scrape.discovery.loop import Discoverer, sources
 from tocsin.ingest.scrape.door import Door
 from tocsin.ingest.scrape.pool import TargetPool
 from tocsin.ingest.scrape.scraper import Scraper
+from tocsin.runtime.dns import Resolver
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
@@ -26,6 +28,7 @@ class Scraping:
     """What scrapes. `files` is the thread that reads what may hang: configuration, secrets, lists of targets."""
 
     scraper: Scraper
+    discoverer: Discoverer
     targets: TargetPool
     files: Offload
 
@@ -46,18 +49,22 @@ async def open_scraping(
         files, reading = world.offload("files", 1), world.offload("scraping", 1)
         stack.callback(files.close)
         stack.callback(reading.close)
+        door = Door(world.clock, files)
         scraper = Scraper(
             settings.scrape,
             settings.ingest,
             appender,
-            Door(world.clock, files),
+            door,
             clock=world.clock,
             offload=reading,
             telemetry=telemetry,
         )
         stack.push_async_callback(scraper.close)
-        scraping = Scraping(scraper, TargetPool(scraper, reading), files)
-        await scraping.targets.set_jobs((await scraping.read(settings)).jobs)
+        pool = TargetPool(scraper, reading)
+        discoverer = Discoverer(pool, sources(door, Resolver(), files), clock=world.clock, telemetry=telemetry)
+        stack.push_async_callback(discoverer.close)
+        scraping = Scraping(scraper, discoverer, pool, files)
+        await discoverer.set_jobs((await scraping.read(settings)).jobs)
         yield scraping
 
 

@@ -120,7 +120,7 @@ class Server:
         samples.retention_ms = retention.raw
         samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
-        await self.scraping.targets.set_jobs(scraped.jobs)
+        await self.scraping.discoverer.set_jobs(scraped.jobs)
         log.info("settings reloaded")
 
 
@@ -253,6 +253,7 @@ async def open_server(
                 ("housekeeping", housekeeping),
                 ("rollup", RollUpLoop(samples)),
                 ("scrape", scraping.scraper),
+                ("discovery", scraping.discoverer),
             ):
                 tasks.start(name, owner.run)
             if settings.host.enabled:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from tocsin.ingest.scrape.config import parse_config, parse_job, read_config
 from tocsin.ingest.scrape.document import FaultError
-from tocsin.ingest.scrape.job import Authorization, BasicAuth, ScrapeJob, Secret, TargetGroup
+from tocsin.ingest.scrape.job import (
+    Authorization,
+    BasicAuth,
+    DnsDiscovery,
+    FileDiscovery,
+    HttpDiscovery,
+    HttpOptions,
+    ScrapeJob,
+    Secret,
+    TargetGroup,
+)
 from tocsin.ingest.scrape.relabel import Action, Relabel
 from tocsin.model.errors import UserError
 
@@ -134,6 +144,28 @@ def test_a_value_without_text_is_the_default() -> None:
     assert job("    metrics_path:\n    params:\n    honor_labels:\n") == ScrapeJob("node")
 
 
+def test_targets_may_be_looked_for() -> None:
+    made = job("""
+    file_sd_configs:
+      - files: [targets/*.json, /srv/other.yml]
+    dns_sd_configs:
+      - names: [_http._tcp.example.org]
+      - {names: [a, b], type: a, port: 9100, refresh_interval: 1m}
+    http_sd_configs:
+      - {url: "https://inventory/targets", bearer_token: t, follow_redirects: false}
+""")
+    assert made.discoveries == (
+        FileDiscovery(("/etc/tocsin/targets/*.json", "/srv/other.yml"), 300_000),
+        DnsDiscovery(("_http._tcp.example.org",), "SRV", 0, 30_000),
+        DnsDiscovery(("a", "b"), "A", 9100, 60_000),
+        HttpDiscovery(
+            "https://inventory/targets",
+            HttpOptions(auth=Authorization(Secret("t")), follow_redirects=False),
+            60_000,
+        ),
+    )
+
+
 def test_an_empty_replacement_is_not_the_default() -> None:
     (rule,) = job("    relabel_configs:\n      - {target_label: a, replacement: ''}\n").relabels
     assert rule.replacement == ""
@@ -163,6 +195,15 @@ scrape_configs:
     [
         ("    scrape_intervall: 5s\n", 3, 5, "did you mean scrape_interval?"),
         ("    xyzzy: 5s\n", 3, 5, "There is no key 'xyzzy'"),
+        ("    file_sd_configs:\n      - files: [a.txt]\n", 4, 17, "must end in .json, .yml or .yaml"),
+        ("    file_sd_configs:\n      - files: ['*/a.yml']\n", 4, 17, "its last part alone"),
+        ("    file_sd_configs:\n      - {}\n", 4, 9, "needs files"),
+        ("    dns_sd_configs:\n      - {names: [a], type: A}\n", 4, 9, "name no port; give one"),
+        ("    dns_sd_configs:\n      - {names: [a], type: TXT}\n", 4, 22, "one of A, AAAA, SRV, MX, NS"),
+        ("    dns_sd_configs:\n      - {names: a}\n", 4, 17, "must be a list"),
+        ("    http_sd_configs:\n      - {url: inventory}\n", 4, 10, "needs a url such as"),
+        ("    http_sd_configs:\n      - {url: http://a/, refresh_interval: 1ms}\n", 4, 26, "at least 1s"),
+        ("    http_sd_configs:\n      - {url: http://a/, no_proxy: x}\n", 4, 26, "no_proxy is not supported"),
         ("    kubernetes_sd_configs: []\n", 3, 5, "kubernetes_sd_configs is not supported"),
         ("    oauth2: {}\n", 3, 5, "oauth2 is not supported"),
         ("    scrape_interval: soon\n", 3, 22, "'soon' is not a duration"),
@@ -241,6 +282,8 @@ def test_a_job_of_the_api_is_the_same_as_json() -> None:
     ("key", "value"),
     [
         ("basic_auth", {"username": "u", "password_file": "/etc/shadow"}),
+        ("file_sd_configs", [{"files": ["/etc/passwd.yml"]}]),
+        ("http_sd_configs", [{"url": "http://a/", "bearer_token_file": "/etc/shadow"}]),
         ("authorization", {"credentials_file": "/etc/shadow"}),
         ("bearer_token_file", "/etc/shadow"),
         ("tls_config", {"ca_file": "/etc/shadow"}),
@@ -270,7 +313,8 @@ JSON = st.recursive(
 KEYS = st.sampled_from(
     [
         *("job_name", "static_configs", "params", "relabel_configs", "basic_auth", "tls_config", "http_headers"),
-        *("scheme", "scrape_interval", "body_size_limit", "sample_limit", "honor_labels", "proxy_url", "authorization"),
+        *("file_sd_configs", "dns_sd_configs", "http_sd_configs", "scheme", "scrape_interval", "body_size_limit"),
+        *("sample_limit", "honor_labels", "proxy_url", "authorization"),
     ]
 )
 

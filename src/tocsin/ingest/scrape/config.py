@@ -19,6 +19,9 @@ from tocsin.ingest.scrape.document import FaultError, Node, Section, from_plain,
 from tocsin.ingest.scrape.job import (
     Authorization,
     BasicAuth,
+    DnsDiscovery,
+    FileDiscovery,
+    HttpDiscovery,
     HttpOptions,
     Limits,
     ScrapeJob,
@@ -26,8 +29,9 @@ from tocsin.ingest.scrape.job import (
     TargetGroup,
 )
 from tocsin.ingest.scrape.relabel import ANYTHING, Action, Relabel
-from tocsin.model.duration import format_ms
+from tocsin.model.duration import SECOND_MS, format_ms
 from tocsin.model.errors import UserError
+from tocsin.runtime.dns import KINDS as DNS_KINDS
 from tocsin.runtime.tls import VERSIONS, Tls
 
 PROTOCOLS = {
@@ -99,6 +103,9 @@ _JOB = (
         "fallback_scrape_protocol",
         "enable_compression",
         "static_configs",
+        "file_sd_configs",
+        "dns_sd_configs",
+        "http_sd_configs",
         "relabel_configs",
         "metric_relabel_configs",
     }
@@ -106,9 +113,9 @@ _JOB = (
 _DISCOVERIES = (
     *("azure", "consul", "digitalocean", "docker", "dockerswarm", "ec2", "eureka", "gce", "hetzner", "ionos"),
     *("kubernetes", "kuma", "lightsail", "linode", "marathon", "nerve", "nomad", "openstack", "ovhcloud", "puppetdb"),
-    *("scaleway", "serverset", "stackit", "triton", "uyuni", "vultr", "dns", "file", "http"),
+    *("scaleway", "serverset", "stackit", "triton", "uyuni", "vultr"),
 )
-_SUPPORTED_DISCOVERY = "static_configs"
+_SUPPORTED = "static_configs, file_sd_configs, dns_sd_configs or http_sd_configs"
 _REFUSED_HTTP = {
     "oauth2": "oauth2 is not supported; use authorization with a token.",
     "no_proxy": "no_proxy is not supported; set proxy_url in the jobs that need it.",
@@ -116,10 +123,7 @@ _REFUSED_HTTP = {
     "proxy_connect_header": "proxy_connect_header is not supported.",
 }
 _REFUSED_JOB = {
-    **{
-        f"{name}_sd_configs": f"{name}_sd_configs is not supported; use {_SUPPORTED_DISCOVERY}."
-        for name in _DISCOVERIES
-    },
+    **{f"{name}_sd_configs": f"{name}_sd_configs is not supported; use {_SUPPORTED}." for name in _DISCOVERIES},
     **{
         name: f"{name} is not supported: native histograms are not read."
         for name in ("native_histogram_bucket_limit", "native_histogram_min_bucket_factor")
@@ -127,6 +131,7 @@ _REFUSED_JOB = {
     "convert_classic_histograms_to_nhcb": "convert_classic_histograms_to_nhcb is not supported.",
     **_REFUSED_HTTP,
 }
+_SD_FILE = re.compile(r"[^*]*(\*[^/*]*)*\.(json|yml|yaml)", re.IGNORECASE)
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILES_REFUSED = "A job that is made here cannot name files of the server; give the text itself with {}."
 
@@ -261,10 +266,38 @@ class _Reader:
             compression=section.read("enable_compression", document.flag, True),  # noqa: FBT003
             http=self._http(section),
             groups=tuple(static_groups(section)),
+            discoveries=(
+                *map(self._files, section.items("file_sd_configs")),
+                *map(_dns, section.items("dns_sd_configs")),
+                *map(self._service, section.items("http_sd_configs")),
+            ),
             relabels=tuple(map(_relabel, section.items("relabel_configs"))),
             metric_relabels=tuple(map(_relabel, section.items("metric_relabel_configs"))),
             written=node.plain(),
         )
+
+    def _files(self, node: Node) -> FileDiscovery:
+        section = Section(node, frozenset({"files", "refresh_interval"}))
+        if self._folder is None:
+            section.fail(_FILES_REFUSED.format("static_configs"))
+        for path in section.items("files"):
+            if not _SD_FILE.fullmatch(document.text(path)):
+                raise FaultError(
+                    path.place, "A file must end in .json, .yml or .yaml; * may stand in its last part alone."
+                )
+        if not section.texts("files"):
+            section.fail("file_sd_configs needs files.", "files")
+        return FileDiscovery(
+            tuple(map(self._path, section.texts("files"))), _refresh_ms(section, FileDiscovery(()).refresh_ms)
+        )
+
+    def _service(self, node: Node) -> HttpDiscovery:
+        section = Section(node, _HTTP | {"url", "refresh_interval"}, _REFUSED_HTTP)
+        url = section.text("url")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            section.fail("http_sd_configs needs a url such as http://inventory/targets.", "url")
+        return HttpDiscovery(url, self._http(section), _refresh_ms(section, HttpDiscovery("").refresh_ms))
 
     def _http(self, section: Section) -> HttpOptions:
         return HttpOptions(
@@ -347,6 +380,27 @@ _OWN_HEADERS = frozenset(
     {"authorization", "host", "accept", "accept-encoding", "user-agent", "content-length", "connection"}
     | {"transfer-encoding", "x-prometheus-scrape-timeout-seconds"}
 )
+
+
+def _dns(node: Node) -> DnsDiscovery:
+    section = Section(node, frozenset({"names", "type", "port", "refresh_interval"}))
+    names = section.texts("names")
+    if not all(names) or not names:
+        section.fail("dns_sd_configs needs names.", "names")
+    kind = section.text("type", "SRV").upper() or "SRV"
+    if kind not in DNS_KINDS:
+        section.fail(f"type must be one of {', '.join(DNS_KINDS)}.", "type")
+    port = section.read("port", document.count, 0)
+    if kind != "SRV" and not 0 < port < 65_536:
+        section.fail(f"Records of type {kind} name no port; give one.", "port")
+    return DnsDiscovery(names, kind, port, _refresh_ms(section, DnsDiscovery(()).refresh_ms))
+
+
+def _refresh_ms(section: Section, default: int) -> int:
+    refresh_ms = section.read("refresh_interval", document.duration_ms, default)
+    if refresh_ms < SECOND_MS:
+        section.fail("refresh_interval must be at least 1s.", "refresh_interval")
+    return refresh_ms
 
 
 def _one_of(section: Section, key: str, choices: tuple[str, ...], default: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from tocsin.ingest.scrape.relabel import Relabel
 from tocsin.model.duration import MINUTE_MS, SECOND_MS
@@ -60,6 +60,36 @@ class TargetGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDiscovery:
+    """Files of target groups; the last part of each path may be a pattern."""
+
+    files: tuple[str, ...]
+    refresh_ms: int = 5 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class DnsDiscovery:
+    """`port` is for all kinds but SRV, whose records bring their own."""
+
+    names: tuple[str, ...]
+    kind: str = "SRV"
+    port: int = 0
+    refresh_ms: int = 30 * SECOND_MS
+
+
+@dataclass(frozen=True, slots=True)
+class HttpDiscovery:
+    """A URL that answers with target groups as JSON."""
+
+    url: str
+    http: HttpOptions = field(default_factory=HttpOptions)
+    refresh_ms: int = MINUTE_MS
+
+
+Discovery: TypeAlias = FileDiscovery | DnsDiscovery | HttpDiscovery
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Of one scrape; 0 means none. What breaks one fails the whole scrape, as in Prometheus."""
 
@@ -77,6 +107,7 @@ class ScrapeJob:
 
     name: str
     groups: tuple[TargetGroup, ...] = ()
+    discoveries: tuple[Discovery, ...] = ()
     interval_ms: int = MINUTE_MS
     timeout_ms: int = 10 * SECOND_MS
     scheme: str = "http"

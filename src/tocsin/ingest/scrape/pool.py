@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tocsin.ingest.scrape.job import ScrapeJob
+from tocsin.ingest.scrape.job import ScrapeJob, TargetGroup
 from tocsin.ingest.scrape.scraper import Scraper, Wanted, Watched
 from tocsin.ingest.scrape.target import Dropped, Target, populate
 from tocsin.runtime.offload import Offload
@@ -14,9 +14,10 @@ from tocsin.runtime.offload import Offload
 
 @dataclass(frozen=True, slots=True)
 class Populated:
-    """A job with its targets, and with the addresses that relabelling left out."""
+    """A job with its targets, and with the addresses that relabelling left out. `found` is what discovery gave."""
 
     job: ScrapeJob
+    found: tuple[TargetGroup, ...]
     targets: tuple[Target, ...]
     dropped: tuple[Dropped, ...]
 
@@ -36,10 +37,13 @@ class TargetPool:
         self._changing = asyncio.Lock()
         self._jobs: dict[str, Populated] = {}
 
-    async def set_jobs(self, jobs: Iterable[ScrapeJob]) -> None:
-        """These and no others."""
+    async def set_jobs(
+        self, jobs: Iterable[ScrapeJob], found: Mapping[str, Sequence[TargetGroup]] | None = None
+    ) -> None:
+        """These and no others; `found` are the groups that were discovered for the job of that name."""
         async with self._changing:
-            self._jobs = await self._offload.run(_populate, {job.name: job for job in jobs}, self._jobs)
+            wanted = [(job, tuple((found or {}).get(job.name, ()))) for job in jobs]
+            self._jobs = await self._offload.run(_populate, wanted, self._jobs)
             await self._scraper.apply(one for populated in self._jobs.values() for one in populated.wanted())
 
     def active(self) -> Sequence[Watched]:
@@ -49,13 +53,15 @@ class TargetPool:
         return tuple(one for populated in self._jobs.values() for one in populated.dropped)
 
 
-def _populate(jobs: Mapping[str, ScrapeJob], before: Mapping[str, Populated]) -> dict[str, Populated]:
+def _populate(
+    wanted: Sequence[tuple[ScrapeJob, tuple[TargetGroup, ...]]], before: Mapping[str, Populated]
+) -> dict[str, Populated]:
     done: dict[str, Populated] = {}
-    for name, job in jobs.items():
-        known = before.get(name)
-        if known is not None and known.job == job:
-            done[name] = Populated(job, known.targets, known.dropped)
+    for job, found in wanted:
+        known = before.get(job.name)
+        if known is not None and known.job == job and known.found == found:
+            done[job.name] = Populated(job, found, known.targets, known.dropped)
         else:
-            targets, dropped = populate(job, job.groups)
-            done[name] = Populated(job, tuple(targets), tuple(dropped))
+            targets, dropped = populate(job, (*job.groups, *found))
+            done[job.name] = Populated(job, found, tuple(targets), tuple(dropped))
     return done

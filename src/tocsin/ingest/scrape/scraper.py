@@ -188,7 +188,7 @@ class Scraper:
         before, moved = watched.job, one.target.interval_ms != watched.target.interval_ms
         watched.refusal, watched.target, watched.job = one.refusal, one.target, one.job
         watched.caller.options = one.job.http
-        if replace(before, groups=(), relabels=()) != replace(one.job, groups=(), relabels=()):
+        if _how(before) != _how(one.job):
             watched.memory = self._memory(one)
         if moved:
             watched.offset_ms, watched.planned = one.target.offset_ms(), False
@@ -346,6 +346,11 @@ def aligned(now_ms: int, offset_ms: int, interval_ms: int) -> int:
     """The planned moment where it is only just over, else now."""
     late_ms = (now_ms - offset_ms) % interval_ms
     return now_ms - late_ms if late_ms <= min(ALIGN_MS_MAX, interval_ms // ALIGN_PART) else now_ms
+
+
+def _how(job: ScrapeJob) -> ScrapeJob:
+    """The job without what only says which targets it has."""
+    return replace(job, groups=(), discoveries=(), relabels=())
 
 
 def _read_page(
