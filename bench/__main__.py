@@ -13,6 +13,7 @@ ALL = {
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",
     "codecs": "layouts and codecs of samples over real shapes; the whole store beside VictoriaMetrics",
+    "index": "a million series: memory, loading, finding, and all of them new at once",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
     "adopt": "an older database into both stores",

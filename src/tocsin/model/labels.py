@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 METRIC_NAME = "__name__"
@@ -60,13 +61,7 @@ class Labels:
 
         Each string is preceded by its length, so that no two label sets share the hashed bytes.
         """
-        digest = blake2b(digest_size=8)
-        for name, value in self.pairs:
-            for text in (name, value):
-                raw = text.encode()
-                digest.update(len(raw).to_bytes(4, "little"))
-                digest.update(raw)
-        return int.from_bytes(digest.digest(), "little")
+        return int.from_bytes(blake2b(b"".join(map(_hashed, self.pairs)), digest_size=8).digest(), "little")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.pairs)
@@ -75,6 +70,13 @@ class Labels:
         """For people, with names as they are; `Rule.expression` writes what PromQL reads."""
         inner = ", ".join(f"{name}={quote(value)}" for name, value in self.pairs if name != METRIC_NAME)
         return f"{self.name}{{{inner}}}" if inner or not self.name else self.name
+
+
+@lru_cache(maxsize=20_000)
+def _hashed(pair: tuple[str, str]) -> bytes:
+    """What of a pair goes into the id. Most pairs are those of many series."""
+    name, value = (text.encode() for text in pair)
+    return b"".join((len(name).to_bytes(4, "little"), name, len(value).to_bytes(4, "little"), value))
 
 
 def quote(value: str) -> str:

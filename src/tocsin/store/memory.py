@@ -149,7 +149,7 @@ class MemorySampleStore:
         removed = sum(column.drop_before(keep_from_ms) for column in self._columns.values())
         self._index.forget(self._index.silent(at_ms - max(self.retention_ms, self.five_minutes_ms, self.hours_ms)))
         self._index.forget(self._index.silent(at_ms - self.retention_ms)[: self._index.crowd()])
-        self._index.compact()
+        self._index.compact(at_ms)
         return removed
 
     async def roll_up(self) -> bool:

@@ -62,3 +62,15 @@ def test_a_column_that_was_not_expected_is_an_error() -> None:
 def test_columns_of_different_lengths_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
         encode(Shape({"a": "UInt64", "b": "UInt64"}), {"a": [1], "b": [1, 2]})
+
+
+def test_lists_of_numbers_are_read_as_their_lengths_and_all_numbers() -> None:
+    def block(*rows: list[int]) -> bytes:
+        head = b"\x01" + bytes([len(rows)]) + b"\x01p\x0dArray(UInt64)"
+        ends = np.cumsum([len(row) for row in rows]).astype("<u8")
+        return head + ends.tobytes() + np.array([number for row in rows for number in row], "<u8").tobytes()
+
+    shape = Shape({"p": "Array(UInt64)"})
+    lengths, numbers = decode(shape, block([7, 8], [], [2**64 - 1]) + block() + block([5]))["p"]
+    assert (lengths.tolist(), numbers.tolist()) == ([2, 0, 1, 1], [7, 8, 2**64 - 1, 5])
+    assert [len(column) for column in decode(shape, b"")["p"]] == [0, 0]

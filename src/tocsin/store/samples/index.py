@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tocsin.model.duration import DAY_MS
+from tocsin.model.duration import DAY_MS, MINUTE_MS
 from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import METRIC_NAME, Labels
 from tocsin.model.matcher import Matcher, MatchOp, matches_all
@@ -29,6 +29,8 @@ TOUCHED_AT_ONCE = 20_000
 """Samples whose times are noted under one hold of the lock, in about 1 ms."""
 WASTE_MIN = 1_000
 """So many forgotten series are carried along."""
+GRACE_MS = 10 * MINUTE_MS
+"""How long what is known of a forgotten series is kept, as samples or reads of it may be under way."""
 COPIED_AT_ONCE, ADDED_AT_ONCE = 20_000, 200
 """Rows of a new table that are made under one hold of the lock, in about 1 ms."""
 PAIRS_MAX = 20_000
@@ -58,6 +60,7 @@ class LabelIndex:
     """
 
     waste_min = WASTE_MIN
+    grace_ms = GRACE_MS
 
     def __init__(self, series_max: int, metric_series_max: int = 0) -> None:
         """`metric_series_max` of 0 is no limit."""
@@ -69,6 +72,7 @@ class LabelIndex:
         self._objects: dict[int, Labels] = {}
         self._patterns: dict[Matcher, _Pattern] = {}
         self._doomed: IdArray = np.zeros(0, np.uint64)
+        self._doomed_ms = -GRACE_MS
         self._heir: SeriesTable | None = None
         self.generation = 0
         """Changes when series were forgotten: whoever remembers ids must ask for them again."""
@@ -113,13 +117,26 @@ class LabelIndex:
                 self._check_same(self._table, ordinal, labels)
                 self._table.saved.view[ordinal] = True
 
-    def load_spans(self, ids: IdArray, first: TimeArray, last: TimeArray) -> None:
-        """What the engine has kept of the days of series, UTC days since 1970; those of no series are left out."""
+    def load_pairs(self, names: Sequence[str], values: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """Labels with values that series will have; returns a number for each, which `load_rows` takes."""
+        with self._changing:
+            pair = self._table.pair
+            return np.array([pair(name, value) for name, value in zip(names, values, strict=True)], np.uint32)
+
+    def load_rows(self, ids: IdArray, lengths: IdArray, pairs: npt.NDArray[np.uint32]) -> None:
+        """Saved series that are not known yet: of so many pairs each, whose numbers follow one another in `pairs`."""
+        with self._changing:
+            start = self._table.size
+            self._table.add_all(ids, lengths.astype(np.int64), pairs)
+            self._table.saved.data[start : self._table.size] = True
+
+    def load_spans(self, spans: Spans) -> None:
+        """What the engine has kept of the days of series; those of no series are left out."""
         with self._changing:
             table = self._table
-            ordinals = table.ordinals(ids)
+            ordinals = table.ordinals(spans.ids)
             known = ordinals >= 0
-            at, first, last = ordinals[known], first[known], last[known]
+            at, first, last = ordinals[known], spans.first[known], spans.last[known]
             table.kept_first.data[at], table.kept_last.data[at] = first, last
             table.first.data[at], table.last.data[at] = first * DAY_MS, (last + 1) * DAY_MS - 1
 
@@ -242,15 +259,17 @@ class LabelIndex:
         living = self._table.living
         return living - self._series_max * 4 // 5 if living >= self._series_max * 9 // 10 else 0
 
-    def compact(self) -> int:
+    def compact(self, at_ms: int) -> int:
         """Let go of what forgotten series take, where it is much; returns of how many.
 
-        Only of those that were forgotten before the last call and did not come back: samples of the others may be
-        under way. Takes seconds for a million series, and may run beside everything else but itself.
+        Only of those that were forgotten `grace_ms` before and did not come back: samples of the others may be
+        under way. Takes a second or two for a million series, and may run beside everything else but itself.
         """
+        if at_ms - self._doomed_ms < self.grace_ms:
+            return 0
         table = self._table
         dead = np.flatnonzero(~table.alive.data[: table.size])
-        doomed, self._doomed = self._doomed, np.asarray(table.ids.data[dead])
+        doomed, self._doomed, self._doomed_ms = self._doomed, np.asarray(table.ids.data[dead]), at_ms
         gone = dead[np.isin(table.ids.data[dead], doomed)]
         if len(gone) < max(self.waste_min, table.living // 8):
             return 0

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Columns: TypeAlias = dict[str, Any]
-"""Values by column name: NumPy arrays of numbers, lists of str."""
+"""Values by column name: NumPy arrays of numbers, lists of str; of lists of numbers (their lengths, all numbers)."""
 
 _NUMBERS: dict[str, np.dtype[Any]] = {
     "UInt64": np.dtype("<u8"),
@@ -24,11 +24,15 @@ _NUMBERS: dict[str, np.dtype[Any]] = {
     "Int8": np.dtype("i1"),
 }
 STRING = "String"
+LISTS = "Array(UInt64)"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The columns of a table or answer: ClickHouse types (UInt64, Int64, Int8, Float64, String) by name, in order."""
+    """The columns of a table or answer: ClickHouse types (UInt64, Int64, Int8, Float64, String) by name, in order.
+
+    Array(UInt64) can be read alone.
+    """
 
     types: Mapping[str, str]
 
@@ -74,7 +78,7 @@ def decode(shape: Shape, data: bytes | memoryview) -> Columns:
             kind, at = _read_text(data, at)
             if shape.types.get(name) != kind:
                 raise ValueError(f"the answer has a column {name} {kind} where {shape} was expected")
-            values, at = _read_strings(data, at, rows) if kind == STRING else _read_numbers(data, at, rows, kind)
+            values, at = _read(data, at, rows, kind)
             found[name].append(values)
     return {name: _joined(kind, found[name]) for name, kind in shape.types.items()}
 
@@ -82,6 +86,8 @@ def decode(shape: Shape, data: bytes | memoryview) -> Columns:
 def _joined(kind: str, parts: Sequence[Any]) -> Any:
     if kind == STRING:
         return [value for part in parts for value in part]
+    if kind == LISTS:
+        return tuple(_joined("UInt64", [part[at] for part in parts]) for at in range(2))
     return np.concatenate(parts) if parts else np.zeros(0, _NUMBERS[kind])
 
 
@@ -97,6 +103,16 @@ def _count(number: int) -> bytes:
 def _text(value: str) -> bytes:
     raw = value.encode()
     return _count(len(raw)) + raw
+
+
+def _read(data: bytes | memoryview, at: int, rows: int, kind: str) -> tuple[Any, int]:
+    if kind == STRING:
+        return _read_strings(data, at, rows)
+    if kind == LISTS:
+        ends, at = _read_numbers(data, at, rows, "UInt64")
+        numbers, at = _read_numbers(data, at, int(ends[-1]) if rows else 0, "UInt64")
+        return (np.diff(ends, prepend=np.uint64(0)), numbers), at
+    return _read_numbers(data, at, rows, kind)
 
 
 def _read_count(data: bytes | memoryview, at: int) -> tuple[int, int]:

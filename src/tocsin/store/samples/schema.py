@@ -22,9 +22,6 @@ SERIES_DAYS = Shape({"id": "UInt64", "first": "Int64", "last": "Int64"})
 METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
 _VERSION = Shape({"version": "UInt64"})
 
-FORGOTTEN = ""
-"""Stands for the labels of a series that was forgotten, in a later row than the labels themselves."""
-
 Step: TypeAlias = str | Callable[[Connection], None]
 """A statement, or what takes more than one."""
 

@@ -11,17 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
-
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
-from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
+from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import reader, retention, rollup
+from tocsin.store.samples import catalog, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.engine import PARTS, Connection, Engine
@@ -29,7 +27,7 @@ from tocsin.store.samples.engines import open_engine, place_of
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Shape
-from tocsin.store.samples.schema import FORGOTTEN, METRICS, ROWS, SERIES, SERIES_DAYS, migrate
+from tocsin.store.samples.schema import METRICS, ROWS, migrate
 from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -315,8 +313,8 @@ class SampleStore:
                 series=crowded,
                 setting="store.series_max",
             )
-        await self._folding(partial(_purge, day=gone_ms // DAY_MS))
-        await self._read.run(self._index.compact)
+        await self._folding(partial(catalog.purge, day=gone_ms // DAY_MS))
+        await self._read.run(self._index.compact, at_ms)
 
     async def roll_up(self) -> bool:
         """Compute the buckets of hours that are over, at most of one day; whether there may be more to do."""
@@ -375,19 +373,13 @@ class SampleStore:
     def _insert(self, series: NewSeries, batches: Sequence[SampleBatch]) -> None:
         """On the write thread: the series before their samples."""
         if series:
-            rows = {
-                "id": [series_id for series_id, _ in series],
-                "labels": [msgspec.json.encode(labels.as_dict()).decode() for _, labels in series],
-            }
-            self._parts.writing.insert("series", SERIES, rows)
+            catalog.insert(self._parts.writing, series)
         if not batches:
             return
         batch = joined(batches)
         days = self._index.unkept(batch.ids, batch.times)
         if len(days):
-            self._parts.writing.insert(
-                "series_days", SERIES_DAYS, {"id": days.ids, "first": days.first, "last": days.last}
-            )
+            catalog.insert_days(self._parts.writing, days)
             self._index.kept(days)
         self._parts.opened.touch(self._parts.writing, batch, self._clock.now_ms())
         self._parts.writing.insert("samples", ROWS, self._exponents.encode(batch, self._clock.now_ms()))
@@ -411,7 +403,7 @@ class SampleStore:
         """The newest row of an id counts. Those that came back before this thread got here keep theirs."""
         gone = self._index.forgotten(ids)
         if len(gone):
-            self._parts.writing.insert("series", SERIES, {"id": gone, "labels": [FORGOTTEN] * len(gone)})
+            catalog.bury(self._parts.writing, gone)
 
     def _insert_metrics(self, infos: Sequence[MetricInfo]) -> None:
         rows = {field: [getattr(info, field) for info in infos] for field in METRICS.types}
@@ -447,8 +439,7 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         stack.callback(writing.close)
         migrate(writing, fsync=settings.fsync, table_settings=engine.table_settings)
         index = LabelIndex(settings.series_max, settings.metric_series_max)
-        index.load(_stored_series(writing))
-        index.load_spans(*_stored_days(writing))
+        catalog.load(writing, index)
         metrics = _stored_metrics(writing)
         opened = rollup.OpenHours()
         opened.load(writing)
@@ -459,40 +450,12 @@ def open_parts(path: Path, settings: StoreSettings) -> Parts:
         return Parts(writing, folding, pool, opened, index, metrics, journal, stack.pop_all().close)
 
 
-def _purge(connection: Connection, day: int) -> None:
-    """Take off the disk what is left of forgotten series. Rows that come meanwhile are not touched by it."""
-    old = connection.read(f"select count() as one from series_days where last < {day}", _ONE)["one"][0]  # noqa: S608 - an integer
-    if old:
-        connection.run(f"alter table series_days delete where last < {day}")
-    dead = connection.read(f"select count() as one from series where labels = '{FORGOTTEN}'", _ONE)["one"][0]  # noqa: S608 - our own
-    if dead:
-        connection.run("optimize table series final")
-        connection.run(f"alter table series delete where labels = '{FORGOTTEN}'")
-
-
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
     made: list[Connection] = []
     for _ in range(count):
         made.append(engine.connect(reading=True))
         stack.callback(made[-1].close)
     return made
-
-
-def _stored_series(connection: Connection) -> Iterator[tuple[int, Labels]]:
-    rows = connection.read("select id, labels from series final", SERIES)
-    decoder = msgspec.json.Decoder(dict[str, str])
-    for series_id, text in zip(rows["id"].tolist(), rows["labels"], strict=True):
-        if text != FORGOTTEN:
-            yield series_id, Labels.of(decoder.decode(text))
-
-
-def _stored_days(connection: Connection) -> tuple[IdArray, TimeArray, TimeArray]:
-    rows = connection.read(
-        "select id, toInt64(min(series_days.first)) as first, toInt64(max(series_days.last)) as last "
-        "from series_days group by id",
-        SERIES_DAYS,
-    )
-    return rows["id"], rows["first"], rows["last"]
 
 
 def _stored_metrics(connection: Connection) -> dict[str, MetricInfo]:

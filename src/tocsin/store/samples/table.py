@@ -1,8 +1,7 @@
-"""Every series by its ordinal, in columns: about 100 bytes each, and fast to look through by the thousand.
+"""Every series by its ordinal, in columns: a hundred bytes or two each, and fast to look through by the thousand.
 
 A *pair* is one label with one value. Pairs are numbered, and a series is the numbers of its pairs, in the order of
-its labels. The ordinal of an id is found by open addressing: ids are hashes already, so their low bits are spread
-evenly.
+its labels.
 """
 
 from __future__ import annotations
@@ -13,54 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tocsin.model.labels import Labels
 from tocsin.model.series import IdArray
+from tocsin.store.samples.slots import Column, Numbers, Slots
 
-Ordinals: TypeAlias = npt.NDArray[np.int64]
+Ordinals: TypeAlias = Numbers
 Pair: TypeAlias = tuple[str, str]
 
 NEVER_FIRST, NEVER_LAST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 NO_DAY_FIRST, NO_DAY_LAST = np.iinfo(np.int32).max, np.iinfo(np.int32).min
-SLOTS_MIN = 1_024
-
-
-class Column:
-    """An array with room at its end. `view` gives and takes single values as plain Python, three times as fast.
-
-    Readers on other threads ask for the data last: whatever it is by then, it holds all rows that they know of.
-    """
-
-    __slots__ = ("data", "size", "view")
-
-    def __init__(self, kind: npt.DTypeLike, room: int = 64) -> None:
-        self.data: Any = np.empty(room, kind)
-        self.view: Any = _view(self.data)
-        self.size = 0
-
-    def append(self, value: float) -> None:
-        if self.size == len(self.data):
-            self.reserve(self.size + 1)
-        self.view[self.size] = value
-        self.size += 1
-
-    def extend(self, values: Any) -> None:
-        size = self.size + len(values)
-        self.reserve(size)
-        self.data[self.size : size] = values
-        self.size = size
-
-    def reserve(self, size: int) -> None:
-        if size > len(self.data):
-            grown = np.empty(max(size, len(self.data) * 3 // 2), self.data.dtype)
-            grown[: self.size] = self.data[: self.size]
-            self.data, self.view = grown, _view(grown)
-
-    @property
-    def array(self) -> Any:
-        size = self.size  # before the data, see above
-        return self.data[:size]
 
 
 @dataclass(slots=True)
@@ -89,9 +50,10 @@ class SeriesTable:
         self.ids = Column(np.uint64)
         self.ends = Column(np.int64)
         self.flat = Column(np.uint32)
-        self.alive, self.saved = Column(np.bool_), Column(np.bool_)
-        self.first, self.last = Column(np.int64), Column(np.int64)
-        self.kept_first, self.kept_last = Column(np.int32), Column(np.int32)
+        self.alive, self.saved = Column(np.bool_, True), Column(np.bool_, False)  # noqa: FBT003 - values
+        self.first, self.last = Column(np.int64, NEVER_FIRST), Column(np.int64, NEVER_LAST)
+        self.kept_first, self.kept_last = Column(np.int32, NO_DAY_FIRST), Column(np.int32, NO_DAY_LAST)
+        self._states = (self.alive, self.saved, self.first, self.last, self.kept_first, self.kept_last)
         self.living = 0
         self.labels: dict[str, Label] = {}
         self.names: list[str] = []
@@ -99,36 +61,13 @@ class SeriesTable:
         self.label_of = Column(np.uint32)
         self.counts = Column(np.int64)
         self._postings: list[int | array[int]] = []
-        self._slots: Any = np.zeros(_slots_for(room), np.uint32)
-        self._slot_view: Any = _view(self._slots)
+        self._slots = Slots(self.ids, room)
+        self.ordinal = self._slots.find
+        self.ordinals = self._slots.find_all
 
     @property
     def size(self) -> int:
         return self.ids.size
-
-    def ordinal(self, series_id: int) -> int:
-        """-1 where the id is not known."""
-        slots = self._slot_view
-        mask = len(slots) - 1
-        at = series_id & mask
-        while found := slots[at]:
-            if self.ids.view[found - 1] == series_id:
-                return int(found) - 1
-            at = (at + 1) & mask
-        return -1
-
-    def ordinals(self, ids: IdArray) -> Ordinals:
-        """int64[ids], -1 where one is not known."""
-        slots = self._slots
-        mask = np.uint64(len(slots) - 1)
-        at = (ids & mask).astype(np.int64)
-        found: Ordinals = slots[at].astype(np.int64) - 1
-        left = np.flatnonzero((found >= 0) & (self.ids.data[found] != ids))
-        while len(left):
-            at[left] = (at[left] + 1) & int(mask)
-            found[left] = slots[at[left]].astype(np.int64) - 1
-            left = left[(found[left] >= 0) & (self.ids.data[found[left]] != ids[left])]
-        return found
 
     def labels_at(self, ordinal: int) -> Labels:
         start = self.ends.view[ordinal - 1] if ordinal else 0
@@ -156,43 +95,37 @@ class SeriesTable:
     def add(self, series_id: int, pairs: Sequence[Pair]) -> int:
         """The new series' ordinal. Its id must not be known yet."""
         ordinal = self.size
-        numbers = [self.pair(name, value) for name, value in pairs]
+        labels = self.labels
+        numbers = []
+        for name, value in pairs:
+            try:
+                numbers.append(labels[name].values[value])
+            except KeyError:
+                numbers.append(self.pair(name, value))
+        counts = self.counts.view
         for number in numbers:
-            self.flat.append(number)
-            self.counts.view[number] += 1
+            counts[number] += 1
             self._post(number, ordinal)
+        self.flat.extend(numbers)
         self.ends.append(self.flat.size)
-        self.alive.append(True)
-        self.saved.append(False)
-        self.first.append(NEVER_FIRST)
-        self.last.append(NEVER_LAST)
-        self.kept_first.append(NO_DAY_FIRST)
-        self.kept_last.append(NO_DAY_LAST)
+        if ordinal == len(self.alive.data):
+            self._reserve(ordinal + 1)
         self.living += 1
         self.ids.append(series_id)  # readers look at no ordinal beyond it
-        if 2 * self.size > len(self._slots):
-            self._grow(self.size)
-        else:
-            self._place(series_id, ordinal)
+        self._slots.place(ordinal)
         return ordinal
 
     def add_all(self, ids: IdArray, lengths: Ordinals, flat: Any) -> None:
         """Many new series at once, of so many pairs each; `flat` holds the numbers of their pairs."""
         start = self.size
-        count = len(ids)
-        self._post_all(flat, np.repeat(np.arange(start, start + count), lengths))
+        self._post_all(flat, np.repeat(np.arange(start, start + len(ids)), lengths))
         self.counts.array[:] += np.bincount(flat, minlength=self.counts.size)
         self.ends.extend(self.flat.size + np.cumsum(lengths))
         self.flat.extend(flat)
-        self.alive.extend(np.ones(count, np.bool_))
-        self.saved.extend(np.zeros(count, np.bool_))
-        self.first.extend(np.full(count, NEVER_FIRST))
-        self.last.extend(np.full(count, NEVER_LAST))
-        self.kept_first.extend(np.full(count, NO_DAY_FIRST))
-        self.kept_last.extend(np.full(count, NO_DAY_LAST))
-        self.living += count
+        self._reserve(start + len(ids))
+        self.living += len(ids)
         self.ids.extend(ids)
-        self._grow(self.size)
+        self._slots.place_all()
 
     def hide(self, ordinals: Ordinals) -> None:
         """Forget living series, each named once."""
@@ -292,11 +225,13 @@ class SeriesTable:
         else:
             self._postings[number] = array("I", (before, ordinal))
 
-    def _post_all(self, flat: Any, owners: Ordinals) -> None:
+    def _post_all(self, flat: Any, owners: Any) -> None:
         if not len(flat):
             return
-        order = np.argsort(flat, kind="stable")
-        numbers, owners = flat[order], owners[order].astype(np.uint32)
+        # sorting both in one number is several times as fast as sorting the places of one by the other
+        keys = np.sort((flat.astype(np.uint64) << np.uint64(32)) | owners.astype(np.uint64))
+        numbers, owners = (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32)
+        del keys
         starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
         ends = np.append(starts[1:], len(numbers))
         groups = zip(numbers[starts].tolist(), starts.tolist(), ends.tolist(), owners[starts].tolist(), strict=True)
@@ -309,35 +244,6 @@ class SeriesTable:
             posting.frombytes(owners[low:high].tobytes())
             self._postings[number] = posting
 
-    def _place(self, series_id: int, ordinal: int) -> None:
-        slots = self._slot_view
-        mask = len(slots) - 1
-        at = series_id & mask
-        while slots[at]:
-            at = (at + 1) & mask
-        slots[at] = ordinal + 1
-
-    def _grow(self, size: int) -> None:
-        """Place every id anew, where they would fill more than half of the slots or many came at once."""
-        ids = self.ids.data[:size]
-        slots: Any = np.zeros(max(len(self._slots), _slots_for(size)), np.uint32)
-        mask = np.uint64(len(slots) - 1)
-        at = (ids & mask).astype(np.int64)
-        left = np.arange(size)
-        while len(left):
-            free = left[slots[at[left]] == 0]
-            slots[at[free]] = free + 1  # of several for one slot the last gets it
-            left = left[slots[at[left]] != left + 1]
-            at[left] = (at[left] + 1) & int(mask)
-        self._slots, self._slot_view = slots, _view(slots)
-
-
-def _slots_for(room: int) -> int:
-    size = SLOTS_MIN
-    while size < 2 * room:
-        size *= 2
-    return size
-
-
-def _view(data: Any) -> Any:
-    return memoryview(data)
+    def _reserve(self, size: int) -> None:
+        for column in reversed(self._states):  # `alive` is the last to grow, so that the others are never shorter
+            column.reserve(max(size, len(self.alive.data)))
