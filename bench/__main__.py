@@ -16,6 +16,7 @@ ALL = {
     "index": "a million series: memory, loading, finding, and all of them new at once",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
+    "backup": "both stores into a folder, read back, and restored",
     "adopt": "an older database into both stores",
 }
 

@@ -66,6 +66,9 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("PATCH", "/api/tokens/{token_id}"): ADMINS,
     ("DELETE", "/api/tokens/{token_id}"): ADMINS,
     ("GET", "/api/audit"): ADMINS,
+    ("GET", "/api/backups"): ADMINS,
+    ("POST", "/api/backups"): ADMINS,
+    ("GET", "/api/backups/{backup_id}"): ADMINS,
     ("GET", "/metrics"): READERS,
     ("GET", "/api/about"): READERS,
     ("GET", "/api/openapi.json"): READERS,
@@ -74,7 +77,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
 
 async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     concrete = path.replace("{name:path}", "cpu")
-    for part in ("rule_id", "alert_id", "letter_id", "user_id", "token_id"):
+    for part in ("rule_id", "alert_id", "letter_id", "user_id", "token_id", "backup_id"):
         concrete = concrete.replace(f"{{{part}}}", "999")
     return await client.request(method, concrete, json={} if method in ("POST", "PUT", "PATCH") else None)
 

@@ -22,6 +22,7 @@ from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
 from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
+from tocsin.app.backups import Backups, places_of
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.intake import Intake
 from tocsin.ingest.ports import SampleObserver
@@ -38,6 +39,8 @@ from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.backup.settings import BackupSettings
+from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.state.state import State, open_state
 
@@ -126,6 +129,9 @@ async def open_api(
         settings=ingest,
         retention_ms=lambda: samples.retention_ms,
     )
+    about = Circumstances(clock, lambda: next(secrets), inline)
+    settings = BackupSettings()
+    backups = Backups(Stores(samples, state), state.backups, settings, about, telemetry, places_of(settings))
     services = Services(
         gate=gate,
         people=people,
@@ -138,6 +144,7 @@ async def open_api(
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
+        backups=backups,
         reader=samples,
         hub=hub,
         telemetry=telemetry,
@@ -152,4 +159,5 @@ async def open_api(
     try:
         yield api
     finally:
+        await backups.close()
         await state.close()

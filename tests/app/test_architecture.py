@@ -12,7 +12,9 @@ from tests.support.virtual_time import run_virtual
 from tocsin.app.config import Settings
 from tocsin.app.wiring import open_server
 from tocsin.ingest.settings import GraphiteSettings, StatsdSettings
+from tocsin.model.duration import DAY_MS, Duration
 from tocsin.runtime.clock import LoopClock
+from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.memory import MemorySampleStore
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,11 @@ def test_the_loops_of_the_map_are_those_of_a_running_server(tmp_path: Path) -> N
     assert _table("Loops", 1) - {"commit", "flush"} == run_virtual(lambda: _loops(tmp_path))
 
 
-EVERYTHING = Settings(graphite=GraphiteSettings(listen="127.0.0.1:0"), statsd=StatsdSettings(listen="127.0.0.1:0"))
+EVERYTHING = Settings(
+    graphite=GraphiteSettings(listen="127.0.0.1:0"),
+    statsd=StatsdSettings(listen="127.0.0.1:0"),
+    backup=BackupSettings(to="/nonexistent/place", every=Duration(DAY_MS)),
+)
 """What is off by default is on."""
 
 

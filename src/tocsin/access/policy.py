@@ -22,6 +22,7 @@ class Permission(StrEnum):
     OUTBOX_RESEND = "outbox.resend"
     PEOPLE_MANAGE = "people.manage"
     AUDIT_READ = "audit.read"
+    BACKUPS_MANAGE = "backups.manage"
     SETTINGS_WRITE = "settings.write"
 
 

@@ -17,7 +17,7 @@ from tocsin.access.policy import Permission
 from tocsin.access.ports import AccessStore
 from tocsin.alerts.book import AlertBook
 from tocsin.api.origin import SAFE_METHODS, Origins
-from tocsin.api.ports import SampleReader
+from tocsin.api.ports import BackupDesk, SampleReader
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.intake import Intake
@@ -73,6 +73,7 @@ class Services:
     arrival: Arrival
     alerts: AlertBook
     outbox: OutboxDesk
+    backups: BackupDesk
     reader: SampleReader
     hub: Hub
     telemetry: Telemetry

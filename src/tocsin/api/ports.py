@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from tocsin.model.audit import Actor
+from tocsin.model.backup import Backup, BackupProgress
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
+from tocsin.model.page import Page, PageRequest
 from tocsin.model.series import Cardinality, MetricInfo, SeriesBlock, StepBlock
 
 
@@ -68,4 +71,29 @@ class SampleReader(Protocol):
 class SeriesLookup(Protocol):
     def labels(self, series_id: int) -> Labels:
         """Raises KeyError for an id that was never interned."""
+        ...
+
+
+class BackupDesk(Protocol):
+    """Makes backups of all that the server keeps, one at a time. Raises StoreError."""
+
+    @property
+    def default_place(self) -> str:
+        """Empty where the settings name none."""
+        ...
+
+    async def start(self, to: str | None, actor: Actor) -> Backup:
+        """Begin one, in the place of the settings unless told. Raises UserError; ConflictError while one runs."""
+        ...
+
+    async def get(self, backup_id: int) -> Backup:
+        """Raises NotFoundError."""
+        ...
+
+    async def page(self, page: PageRequest) -> Page[Backup]:
+        """The newest first."""
+        ...
+
+    def progress(self, backup_id: int) -> BackupProgress | None:
+        """None for one that does not run."""
         ...

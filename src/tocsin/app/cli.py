@@ -11,13 +11,15 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import typer
+from rich import filesize
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tocsin.model.errors import TocsinError, UserError
@@ -52,6 +54,7 @@ FixedLabels = Annotated[
 T = TypeVar("T")
 
 DEFAULT_DATA_DIR = Path("data")
+WRONG_SHOWN = 5
 out = Console(highlight=False, soft_wrap=True)
 
 
@@ -305,6 +308,132 @@ def adopt(
         print(f"  {one.table} {one.row}: {one.reason}")
     if report.samples_skipped["past retention"]:
         print(f"Samples are kept {report.retention}; set retention.raw to keep more, and run this again.")
+
+
+Place = Annotated[str, typer.Argument(metavar="PLACE", help="A folder, or s3://bucket/prefix.")]
+Which = Annotated[str | None, typer.Option("--backup", metavar="ID", help="Which one; the newest unless told.")]
+
+
+@app.command()
+def backup(
+    place: Annotated[
+        str | None, typer.Argument(metavar="[PLACE]", help="A folder, or s3://bucket/prefix; backup.to unless told.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read a backup wholly and compare, instead.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the backups of the place, instead.")] = False,
+    which: Which = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Back up samples and state as one set, also while the server runs."""
+    from tocsin.app.client import back_up
+
+    where = None if place is None else _absolute(place)
+    if listing:
+        _list_backups(config, where, as_json=as_json)
+        return
+    if verify:
+        _verify(config, where, which, as_json=as_json)
+        return
+    with _progress() as bar:
+        task = bar.add_task("starting", total=None)
+
+        def seen(progress: Mapping[str, Any]) -> None:
+            bar.update(task, description=progress["phase"], completed=progress["done"], total=progress["total"])
+
+        made = _run(back_up(config, data_dir, where, seen))
+    if as_json:
+        _print_json(made)
+    if made["state"] != "done":
+        raise UserError(f"There is no backup. {made['error']}")
+    if not as_json:
+        print(
+            f"{made['name']}: {made['samples']:,} samples, {made['rows']:,} rows of state; "
+            f"{_bytes(made['stored'])}, of which {_bytes(made['written'])} are new. Read back and compared."
+        )
+
+
+@app.command()
+def restore(
+    place: Place,
+    which: Which = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read it wholly and compare, and restore nothing.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Put a backup back, while no server runs. What is there stays in force until all of it is restored."""
+    from tocsin.app.restore import restore as run
+
+    where = _absolute(place)
+    if check:
+        _verify(config, where, which, as_json=as_json)
+        return
+    with _progress() as bar:
+        facts = _run(run(config, data_dir, where, which, overwrite=overwrite, watch=_watch(bar)))
+    if as_json:
+        _print_json(facts)
+    else:
+        print(
+            f"Restored {facts.id}: {facts.samples:,} samples of {facts.series:,} series, {facts.rows:,} rows of state."
+        )
+        print("Messages that were waiting in it are not sent: see the outbox.")
+
+
+def _verify(config: Path | None, where: str | None, which: str | None, *, as_json: bool) -> None:
+    from tocsin.app.restore import verify
+
+    with _progress() as bar:
+        facts, wrong = verify(config, where, which, _watch(bar))
+    if as_json:
+        _print_json({"backup": facts, "wrong": wrong})
+    if wrong:
+        shown = " ".join(wrong[:WRONG_SHOWN])
+        raise UserError(f"The backup {facts.id} is damaged in {len(wrong)} of {facts.chunks} chunks. {shown}")
+    if not as_json:
+        print(f"{facts.id} is whole: {facts.chunks} chunks, {_bytes(facts.stored)}.")
+
+
+def _list_backups(config: Path | None, where: str | None, *, as_json: bool) -> None:
+    from tocsin.app.restore import list_backups
+
+    found = list_backups(config, where)
+    if as_json:
+        _print_json({"items": found, "next": None})
+    else:
+        _print_table(
+            [
+                {"backup": one.id, "samples": one.samples, "rows": one.rows, "size": _bytes(one.stored)}
+                | {"encrypted": one.sealed}
+                for one in found
+            ],
+            ["backup", "samples", "rows", "size", "encrypted"],
+        )
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    bar = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*bar, console=console, disable=not console.is_terminal)
+
+
+def _watch(bar: Progress) -> Callable[[str, int], Callable[[int], None]]:
+    def watch(what: str, total: int) -> Callable[[int], None]:
+        task = bar.add_task(what, total=max(1, total))
+        return lambda count: bar.advance(task, count)
+
+    return watch
+
+
+def _absolute(place: str) -> str:
+    """The server may have another working directory."""
+    return place if "://" in place else str(Path(place).absolute())
+
+
+def _bytes(count: int) -> str:
+    return filesize.decimal(count)
 
 
 def _call(config: Path | None, data_dir: Path, method: str, path: str, **more: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from tocsin.app.world import real_world
 from tocsin.model.duration import MINUTE_MS, Duration
 from tocsin.model.errors import NotFoundError, TransientError, UserError
 from tocsin.model.page import PAGE_SIZE_MAX
-from tocsin.model.people import Role
+from tocsin.model.people import Role, Token
+from tocsin.runtime.clock import Clock
 from tocsin.runtime.http import open_client
 
 ADDRESS_FILE = "server.json"
-TOKEN_LIFE = Duration(MINUTE_MS)
+TOKEN_LIFE = Duration(10 * MINUTE_MS)
+LOOK_AGAIN_S = 0.5
 
 
 def write_address(data_dir: Path, url: str) -> None:
@@ -54,31 +57,69 @@ async def all_pages(config: Path | None, data_dir: Path, path: str, params: Mapp
             asked["cursor"] = page["next"]
 
 
+async def back_up(
+    config: Path | None, data_dir: Path, to: str | None, seen: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    """The backup as the API shows it, when it has ended. `seen` hears how far it is."""
+    async with _connect(config, data_dir) as client:
+        made: dict[str, Any] = _answer(await client.post("/api/backups", json={"to": to} if to else {}))
+        while made["state"] == "running":
+            if made["progress"] is not None:
+                seen(made["progress"])
+            await asyncio.sleep(LOOK_AGAIN_S)
+            made = _answer(await client.get(f"/api/backups/{made['id']}"))
+        return made
+
+
 @asynccontextmanager
 async def _connect(config: Path | None, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
-    settings = load_settings(config, os.environ)
+    settings, world = load_settings(config, os.environ), real_world()
     url = await _running_url(data_dir)
     if url is not None:
-        async with open_people(settings, data_dir) as people, _signed(people, open_client(base_url=url)) as client:
+        outside = open_client(base_url=url)
+        async with open_people(settings, data_dir) as people, _signed(people, outside, world.clock) as client:
             yield client
     else:
-        async with open_server(settings, data_dir, real_world(), url="http://localhost", loops=False) as server:
+        async with open_server(settings, data_dir, world, url="http://localhost", loops=False) as server:
             inside = open_client(base_url="http://localhost", transport=httpx.ASGITransport(app=server.api))
-            async with _signed(server.people, inside) as client:
+            async with _signed(server.people, inside, world.clock) as client:
                 yield client
 
 
+class _Signed(httpx.Auth):
+    """Whoever can read the data directory is the administrator: a token proves it, each for a few minutes."""
+
+    def __init__(self, people: People, clock: Clock) -> None:
+        self._people = people
+        self._clock = clock
+        self._actor = local_actor()
+        self._token: Token | None = None
+        self._text = ""
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        if self._token is None or self._clock.now_ms() - self._token.created_at_ms > TOKEN_LIFE / 2:
+            await self.forget()
+            self._token, self._text = await self._people.create_token(
+                "command line", Role.ADMIN, TOKEN_LIFE, self._actor
+            )
+        request.headers["Authorization"] = f"Bearer {self._text}"
+        yield request
+
+    async def forget(self) -> None:
+        if self._token is not None:
+            await self._people.delete_token(self._token.id, self._actor)
+            self._token = None
+
+
 @asynccontextmanager
-async def _signed(people: People, client: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
-    """Whoever can read the data directory is the administrator: the token proves it, for one minute."""
-    actor = local_actor()
-    token, text = await people.create_token("command line", Role.ADMIN, TOKEN_LIFE, actor)
-    client.headers["Authorization"] = f"Bearer {text}"
+async def _signed(people: People, client: httpx.AsyncClient, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    signed = _Signed(people, clock)
+    client.auth = signed
     try:
         async with client:
             yield client
     finally:
-        await people.delete_token(token.id, actor)
+        await signed.forget()
 
 
 async def _running_url(data_dir: Path) -> str | None:

@@ -24,6 +24,7 @@ from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_delivery, check_smtp
 from tocsin.rules.settings import RulesSettings
+from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.samples.address import parse_address
 from tocsin.store.settings import RetentionSettings, StoreSettings
 
@@ -74,6 +75,7 @@ class Settings:
     smtp: SmtpSettings = field(default_factory=SmtpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 

@@ -18,6 +18,7 @@ from tocsin.alerts.routes import DefaultRoute
 from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
 from tocsin.api.server import build_api
 from tocsin.api.stream import Hub
+from tocsin.app.backups import Backups, places_of
 from tocsin.app.config import Settings, walk
 from tocsin.app.housekeeping import Housekeeping
 from tocsin.app.scraping import Scraping, open_scraping
@@ -41,6 +42,9 @@ from tocsin.runtime.chance import SecretMaker
 from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.backup import swap
+from tocsin.store.backup.write import Circumstances, Stores
+from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
 from tocsin.version import __version__
@@ -67,6 +71,7 @@ class Engine:
 async def open_state_store(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[State]:
     """Raises UserError where the directory or the URL cannot work, StoreError where the database is away."""
     make_data_dir(data_dir)
+    finish_restore(data_dir)
     write, read = world.offload("state-write", 1), world.offload("state-read", STATE_READERS)
     try:
         state = await open_state(settings.state.url or sqlite_url(data_dir), write=write, read=read)
@@ -85,6 +90,7 @@ async def open_engine(settings: Settings, data_dir: Path, world: World) -> Async
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state_store(settings, data_dir, world))
+        await decide_restore(data_dir, state)
         samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry))
         yield Engine(settings, world, telemetry, samples, state)
 
@@ -207,6 +213,7 @@ async def open_server(
             clock=clock,
             telemetry=telemetry,
         )
+        backups = await open_backups(engine, stack, share=settings.backup.share if loops else 1.0)
         housekeeping = Housekeeping(samples, state.access, clock, telemetry)
 
         parsing = world.offload("parsing", 1)
@@ -229,6 +236,7 @@ async def open_server(
             arrival=arrival,
             alerts=AlertBook(state.book, hub, clock),
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
+            backups=backups,
             reader=samples,
             hub=hub,
             telemetry=telemetry,
@@ -246,23 +254,52 @@ async def open_server(
 
         tasks = await stack.enter_async_context(Tasks(clock, world.chance, telemetry))
         if loops:
-            for name, owner in (
-                ("deliver", delivery),
-                ("dispatch", dispatcher),
-                ("arrival", arrival),
-                ("housekeeping", housekeeping),
-                ("rollup", RollUpLoop(samples)),
-                ("scrape", scraping.scraper),
-                ("discovery", scraping.discoverer),
+            for name, owner, wanted in (
+                ("deliver", delivery, True),
+                ("dispatch", dispatcher, True),
+                ("arrival", arrival, True),
+                ("housekeeping", housekeeping, True),
+                ("rollup", RollUpLoop(samples), True),
+                ("scrape", scraping.scraper, True),
+                ("discovery", scraping.discoverer, True),
+                ("host", collector, settings.host.enabled),
+                ("graphite", graphite, settings.graphite.listen),
+                ("statsd", statsd, settings.statsd.listen),
+                ("backup", backups, settings.backup.every),
             ):
-                tasks.start(name, owner.run)
-            if settings.host.enabled:
-                tasks.start("host", collector.run)
-            if settings.graphite.listen:
-                tasks.start("graphite", graphite.run)
-            if settings.statsd.listen:
-                tasks.start("statsd", statsd.run)
+                if wanted:
+                    tasks.start(name, owner.run)
         yield Server(engine, api, services, appender, tasks, dispatcher, scraping, link)
+
+
+async def open_backups(engine: Engine, stack: AsyncExitStack, *, share: float) -> Backups:
+    """With a thread of its own."""
+    world, settings = engine.world, engine.settings.backup
+    saving = world.offload("backup", 1)
+    stack.callback(saving.close)
+    about = Circumstances(world.clock, world.secrets, saving, share=share)
+    stores = Stores(engine.samples, engine.state)
+    backups = Backups(stores, engine.state.backups, settings, about, engine.telemetry, places_of(settings))
+    stack.push_async_callback(backups.close)
+    await engine.state.backups.fail_running(world.clock.now_ms())  # the sample store is ours alone: none can run
+    return backups
+
+
+def finish_restore(data_dir: Path) -> None:
+    """What an interrupted `tocsin restore` had decided. Raises UserError while it still runs."""
+    note = swap.read_note(data_dir)
+    if note is not None and not note.decided_by_state:
+        with PathLock(data_dir / "samples"):
+            swap.finish(data_dir, note)
+
+
+async def decide_restore(data_dir: Path, state: State) -> None:
+    """The same where the state's own commit decides."""
+    note = swap.read_note(data_dir)
+    if note is not None:
+        with PathLock(data_dir / "samples"):
+            done = await state.settings.get(swap.DONE) == note.restore
+            (swap.finish if done else swap.abandon)(data_dir, note)
 
 
 def route_of(settings: Settings) -> DefaultRoute:

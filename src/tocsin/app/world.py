@@ -23,10 +23,11 @@ from tocsin.runtime.chance import SecretMaker, fresh_chance, new_secret
 from tocsin.runtime.clock import Clock, SystemClock
 from tocsin.runtime.offload import DaemonOffload, Offload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.backup.ports import SampleDump
 from tocsin.store.samples.store import SampleStats, SampleStore
 
 
-class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, Protocol):
+class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, Protocol):
     """A sample store as a whole."""
 
     retention_ms: int

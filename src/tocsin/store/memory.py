@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 
-from tocsin.model.duration import DAY_MS
+from tocsin.model.duration import DAY_MS, HOUR_MS
 from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
@@ -32,8 +34,12 @@ from tocsin.store.samples.blocks import (
     series_block,
     step_block,
 )
+from tocsin.store.samples.dump import Piece, StoredPart
 from tocsin.store.samples.index import LabelIndex
+from tocsin.store.samples.native import Columns
 from tocsin.store.samples.retention import last_day_past
+from tocsin.store.samples.rollup import OPEN
+from tocsin.store.samples.schema import METRICS
 from tocsin.store.samples.store import SampleStats, described, updated
 from tocsin.store.samples.writer import joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -168,6 +174,50 @@ class MemorySampleStore:
     async def merge(self) -> None:
         self._settle()
 
+    async def flush(self) -> None:
+        """What was appended is there."""
+
+    async def stored(self, table: str) -> list[StoredPart]:
+        """Samples by day, series and metrics; there are no roll-ups, so that every hour is open."""
+        self._settle()
+        counts: Counter[str] = Counter()
+        if table == "samples":
+            for column in self._columns.values():
+                counts.update(map(str, (column.times // DAY_MS).tolist()))
+        elif table == "rollup_hours":
+            counts["all"] = len(self._hours())
+        elif table in ("series", "series_days", "metrics"):
+            counts["all"] = len(self._metrics if table == "metrics" else self._index)
+        return [StoredPart(table, name, count, "") for name, count in sorted(counts.items()) if count]
+
+    async def dump(self, piece: Piece) -> tuple[Columns, Piece | None]:
+        self._settle()
+        if piece.part.table == "metrics":
+            known = sorted(self._metrics.values(), key=lambda info: info.name)
+            return {field: [getattr(info, field) for info in known] for field in METRICS.types}, None
+        if piece.part.table == "rollup_hours":
+            hours = np.array(sorted(self._hours()), np.int64)
+            return {"hour": hours, "state": np.full(len(hours), OPEN, np.uint64)}, None
+        ids = [series_id for series_id in self._index.find(()).tolist() if piece.low <= series_id <= piece.high]
+        if piece.part.table == "series":
+            labels = [msgspec.json.encode(self._index.labels(series_id).as_dict()).decode() for series_id in ids]
+            return {"id": np.array(ids, np.uint64), "labels": labels}, None
+        if piece.part.table == "series_days":
+            days = [self._columns[series_id].times[[0, -1]] // DAY_MS for series_id in ids]
+            first, last = zip(*days, strict=True) if days else ((), ())
+            return {"id": np.array(ids, np.uint64), "first": np.array(first), "last": np.array(last)}, None
+        start_ms = int(piece.part.partition) * DAY_MS
+        ids = [series_id for series_id in ids if series_id in self._columns and self._columns[series_id].size]
+        parts = [(series_id, *self._columns[series_id].within(start_ms, start_ms + DAY_MS)) for series_id in ids]
+        return {
+            "id": np.repeat(np.array(ids, np.uint64), [len(times) for _, times, _ in parts]),
+            "t": np.concatenate([np.zeros(0, np.int64), *(times for _, times, _ in parts)]),
+            "v": np.concatenate([np.zeros(0), *(values for _, _, values in parts)]),
+        }, None
+
+    def _hours(self) -> set[int]:
+        return {hour for column in self._columns.values() for hour in np.unique(column.times // HOUR_MS).tolist()}
+
     def _within(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
     ) -> Iterator[tuple[int, TimeArray, FloatArray]]:
@@ -240,6 +290,10 @@ class _Column:
     @property
     def values(self) -> FloatArray:
         return self._values[: self.size]
+
+    def within(self, start_ms: int, end_ms: int) -> tuple[TimeArray, FloatArray]:
+        low, high = np.searchsorted(self.times, (start_ms, end_ms))
+        return self.times[low:high], self.values[low:high]
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
         """`times` do not fall; of equal ones the last counts."""

@@ -460,6 +460,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Backups
+         * @description The backups that were tried, the newest first.
+         */
+        get: operations["listBackups"];
+        put?: never;
+        /**
+         * Start Backup
+         * @description Begin a backup. It goes on by itself; read it again to see how far it is.
+         */
+        post: operations["startBackup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backups/{backup_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Backup
+         * @description One of them, and how far it is while it runs.
+         */
+        get: operations["readBackup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/about": {
         parameters: {
             query?: never;
@@ -620,6 +664,94 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        /**
+         * Backup
+         * @description One attempt to make a backup.
+         */
+        Backup: {
+            /** Id */
+            id: number;
+            /**
+             * Name
+             * @description its id in the place, for `tocsin restore`; empty until it is whole
+             */
+            name: string;
+            /** Place */
+            place: string;
+            state: components["schemas"]["BackupState"];
+            /** Started By */
+            started_by: string;
+            /** Started At */
+            started_at: string;
+            /** Finished At */
+            finished_at: string | null;
+            /**
+             * Written
+             * @description bytes that were new in the place
+             */
+            written: number;
+            /**
+             * Stored
+             * @description bytes of all that it consists of, what it shares with earlier ones included
+             */
+            stored: number;
+            /** Samples */
+            samples: number;
+            /**
+             * Rows
+             * @description of the state: rules, alerts, history, people, audit and the like
+             */
+            rows: number;
+            /**
+             * Checked
+             * @description whether all that was written has been read back and compared
+             */
+            checked: boolean;
+            /** Error */
+            error: string;
+            /** @description while it runs */
+            progress: components["schemas"]["BackupProgress"] | null;
+        };
+        /** BackupList */
+        BackupList: {
+            /** Items */
+            items: components["schemas"]["Backup"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+            /**
+             * Default Place
+             * @description the setting backup.to; empty where there is none
+             */
+            default_place: string;
+        };
+        /** BackupProgress */
+        BackupProgress: {
+            /**
+             * Phase
+             * @enum {string}
+             */
+            phase: "starting" | "state" | "samples" | "checking";
+            /**
+             * Done
+             * @description rows; while it checks, chunks
+             */
+            done: number;
+            /** Total */
+            total: number;
+            /**
+             * Written
+             * @description bytes
+             */
+            written: number;
+        };
+        /**
+         * BackupState
+         * @enum {string}
+         */
+        BackupState: "running" | "done" | "failed";
         /**
          * Condition
          * @enum {string}
@@ -811,6 +943,14 @@ export interface components {
              * @description pass it as `cursor` to get the next page; null on the last
              */
             next: string | null;
+        };
+        /** NewBackup */
+        NewBackup: {
+            /**
+             * To
+             * @description a folder of the server, or s3://bucket/prefix; the setting backup.to unless told
+             */
+            to?: string | null;
         };
         /** NewPassword */
         NewPassword: {
@@ -2305,6 +2445,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBackups: {
+        parameters: {
+            query?: {
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startBackup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBackup"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readBackup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                backup_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
                 };
             };
             /** @description An error, with a sentence for a person */

@@ -15,7 +15,7 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
@@ -53,6 +53,12 @@ class PathLock:
 
     def release(self) -> None:
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Spool:

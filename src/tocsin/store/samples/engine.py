@@ -14,10 +14,12 @@ IDS = "{ids}"
 
 
 PARTS = "{parts}"
-"""Stands in the SQL of a read for what is stored: `table`, `partition_id`, `rows`, `bytes_on_disk` of each part."""
+"""Stands in the SQL of a read for what is stored, part by part: `table`, `partition_id`, `name`, `rows`,
+`bytes_on_disk` and `hash_of_all_files`."""
 
 LOCAL_PARTS = (
-    "(select table, partition_id, rows, bytes_on_disk from system.parts where active and database = currentDatabase())"
+    "(select table, partition_id, name, rows, bytes_on_disk, hash_of_all_files from system.parts "
+    "where active and database = currentDatabase())"
 )
 
 

@@ -19,14 +19,14 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, reader, retention, rollup
+from tocsin.store.samples import catalog, dump, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.engine import PARTS, Connection, Engine
 from tocsin.store.samples.engines import open_engine, place_of
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
-from tocsin.store.samples.native import Shape
+from tocsin.store.samples.native import Columns, Shape
 from tocsin.store.samples.schema import METRICS, ROWS, migrate
 from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
@@ -333,6 +333,13 @@ class SampleStore:
 
     async def _folding(self, fold: Callable[[Connection], T]) -> T:
         return await self._read.run(self._parts.folding.use, fold)
+
+    async def stored(self, table: str) -> list[dump.StoredPart]:
+        """What a backup has to read of it: see `dump`."""
+        return await self._folding(lambda connection: dump.parts(connection, table))
+
+    async def dump(self, piece: dump.Piece) -> tuple[Columns, dump.Piece | None]:
+        return await self._folding(lambda connection: dump.read(connection, piece))
 
     async def check(self) -> None:
         """Raises StoreError where the engine does not answer."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tocsin.model.errors import UserError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision; a test compares it with the scripts."""
 
 LOCK_KEY = 8_627_001
@@ -18,16 +18,18 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _MIGRATION_TIMEOUT_MS = 0
 
 
-def migrate(connection: sa.Connection) -> None:
+def migrate(connection: sa.Connection, to: str = HEAD) -> None:
     """Run in a write transaction: of two processes that start together, the second waits and finds all done.
+
+    `to` an older revision makes the tables of that one, to put an older backup into.
 
     A schema that is at its head already costs one query; Alembic (0.1 s) is imported only for work.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"SET LOCAL statement_timeout = {_MIGRATION_TIMEOUT_MS}"))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
-    if revision(connection) != HEAD:
-        _upgrade(connection)
+    if revision(connection) != to:
+        _upgrade(connection, to)
 
 
 def revision(connection: sa.Connection) -> str | None:
@@ -37,7 +39,7 @@ def revision(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def _upgrade(connection: sa.Connection, to: str) -> None:
     from alembic import command  # noqa: PLC0415 - see migrate: a start without work does not pay for it
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -46,9 +48,9 @@ def _upgrade(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         raise UserError(
-            f"The state database is at revision {revision(connection)}, which this tocsin does not know: "
+            f"The state database is at revision {revision(connection) or to}, which this tocsin does not know: "
             "it was written by a newer one. Start that one, or restore a backup."
         ) from error

@@ -235,3 +235,21 @@ audit = sa.Table(
     Column("after", Sealed("audit.after")),
     sqlite_autoincrement=True,
 )
+
+backup = sa.Table(
+    "backup",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("place", Words, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started_by", Words, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("written", BigInteger, nullable=False),  # bytes
+    Column("stored", BigInteger, nullable=False),  # bytes
+    Column("samples", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("error", Words, nullable=False),
+    sqlite_autoincrement=True,
+)

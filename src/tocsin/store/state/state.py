@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import sqlalchemy as sa
 
 from tocsin.model.errors import StoreError
@@ -11,6 +14,7 @@ from tocsin.store.adopt.ledger import Ledger
 from tocsin.store.sealing import Cipher
 from tocsin.store.state.access import Access
 from tocsin.store.state.alerts import Alerts
+from tocsin.store.state.backups import Backups
 from tocsin.store.state.book import AlertBook
 from tocsin.store.state.engine import Database
 from tocsin.store.state.migrate import migrate
@@ -19,6 +23,8 @@ from tocsin.store.state.rules import Rules
 from tocsin.store.state.settings import StoredSettings
 
 log = get_log("store")
+
+T = TypeVar("T")
 
 
 class State:
@@ -32,10 +38,22 @@ class State:
         self.outbox = Outbox(database)
         self.access = Access(database)
         self.settings = StoredSettings(database)
+        self.backups = Backups(database)
 
     def ledger(self, source: str) -> Ledger:
         """What of that older database is here already."""
         return Ledger(self._database, source)
+
+    async def snapshot(self, work: Callable[[sa.Connection], T]) -> T:
+        """What `work` reads, all of one moment, however long it takes. Raises StoreError."""
+
+        def whole(connection: sa.Connection) -> T:
+            if connection.dialect.name == "postgresql":  # SQLite's transactions are so by themselves
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            return work(connection)
+
+        return await self._database.read(whole)
 
     async def check(self) -> None:
         """Raises StoreError when the database does not answer."""
