@@ -8,7 +8,7 @@ from tocsin.ingest.appender import Appender
 from tocsin.ingest.ports import SampleObserver
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import DAY_MS
-from tocsin.model.errors import ConflictError, LimitError
+from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock, FixedClock
@@ -23,6 +23,7 @@ class MemoryIndex:
         self.by_id: dict[int, Labels] = {}
         self.generation = 0
         self.asked = 0
+        self.metric_series_max: int | None = None
 
     def intern(self, labels: Labels) -> int:
         self.asked += 1
@@ -30,6 +31,9 @@ class MemoryIndex:
         if series_id is None:
             if len(self.ids) >= self.series_max:
                 raise LimitError("There is no room for another series.")
+            metric_max = self.metric_series_max
+            if metric_max is not None and sum(one.name == labels.name for one in self.ids) >= metric_max:
+                raise MetricLimitError(f"There is no room for another series of {labels.name}.")
             series_id = labels.series_id() if self.id_of is None else self.id_of(labels)
             if series_id in self.by_id:
                 raise ConflictError("Another series has this id.")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 from tests.ingest.fakes import MemoryIndex, MemorySink, Seen, appender_into
 
+from tocsin.ingest.appender import AT_ONCE
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.model.duration import DAY_MS, MINUTE_MS
 from tocsin.model.errors import QueueFullError, StoreError
@@ -81,6 +84,29 @@ async def test_a_series_without_room_is_refused_while_known_ones_keep_flowing() 
     done = await appender.append(rows(("b", NOW, 2.0), ("a", NOW + 1, 3.0), ("b", NOW + 1, 4.0)), "json")
     assert sink.samples()[1:] == [("a", NOW + 1, 3.0)]
     assert [(one.index, one.kind) for one in done.rejected] == [(0, Refusal.SERIES_LIMIT), (2, Refusal.SERIES_LIMIT)]
+
+
+async def test_a_metric_with_too_many_series_is_told_from_an_index_that_is_full() -> None:
+    telemetry = Telemetry()
+    sink = MemorySink(MemoryIndex())
+    sink.index.metric_series_max = 1
+    appender = appender_into(sink, telemetry=telemetry)
+    series = tuple(Labels.metric("a", {"n": n}) for n in "xy")
+    done = await appender.append(Rows(series, np.arange(2), np.full(2, NOW), np.ones(2), np.arange(2)), "json")
+    assert [(one.index, one.kind) for one in done.rejected] == [(1, Refusal.METRIC_SERIES_LIMIT)]
+    assert "of a" in done.rejected[0].reason
+    assert counted(telemetry, "samples_rejected", source="json", reason="metric series limit") == 1
+
+
+async def test_others_have_a_turn_while_many_new_series_are_interned() -> None:
+    sink = MemorySink(MemoryIndex())
+    appender = appender_into(sink)
+    many = rows(*((f"m{number}", NOW, 1.0) for number in range(3 * AT_ONCE)))
+    large = asyncio.create_task(appender.append(many, "json"))
+    await asyncio.sleep(0)
+    await appender.append(rows(("known", NOW, 2.0)), "json")
+    assert [name for name, _, _ in sink.samples()] == ["known"]
+    assert (await large).stored == 3 * AT_ONCE
 
 
 async def test_a_series_whose_id_is_taken_is_refused_by_itself() -> None:
