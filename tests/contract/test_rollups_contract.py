@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.clickhouse import Front
+from tests.support.clickhouse import Front, server_url
 from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
@@ -30,7 +30,7 @@ def clock() -> FixedClock:
     return FixedClock(NOW)
 
 
-@pytest.fixture(params=("memory", "clickhouse", "served"))
+@pytest.fixture(params=("memory", "clickhouse", "served", "cluster"))
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
 ) -> AsyncIterator[AnyStore]:
@@ -38,7 +38,7 @@ async def store(
         async with MemorySampleStore(UNSYNCED, clock=clock) as twin:
             yield twin
     else:
-        url = clickhouse_server.url() if request.param == "served" else ""
+        url = server_url(request.param, clickhouse_server)
         async with open_store(tmp_path / "samples", clock, replace(UNSYNCED, url=url)) as real:
             yield real
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.support.clickhouse_front import Fault
+from tests.support.clickhouse_front import CLUSTER, Fault
 
 ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "tocsin", "s:cr@t/1"
@@ -86,6 +86,17 @@ class Front:
     @property
     def running(self) -> bool:
         return self._process is not None
+
+
+def server_url(kind: str, front: Front) -> str:
+    """For a contract suite: a server, a cluster as far as the front is one, or none."""
+    match kind:
+        case "served":
+            return front.url()
+        case "cluster":
+            return front.url(options=f"?cluster={CLUSTER}")
+        case _:
+            return ""
 
 
 @contextmanager

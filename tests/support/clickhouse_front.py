@@ -8,7 +8,10 @@ multipart/form-data; lz4 and gzip bodies either way; exceptions in the body with
 status that belongs to it; query ids, formats and summaries in headers.
 
 What it does not: answers as a stream (every answer is whole, as with `wait_end_of_query`), progress headers,
-native compression (`compress=1`), roles, quotas, `on cluster`. Rows do not go over several servers.
+native compression (`compress=1`), roles, quotas. It says that it is the one server of a cluster `one`, without
+having what a cluster needs: `on cluster 'one'` is taken out of a statement, a Replicated table is made as a plain one,
+and a Distributed table as a Buffer that holds nothing back. So names and statements meet as on a cluster; no row goes
+to another server, and nothing is replicated.
 
 Faults for tests come to `POST /front/fault`, outside of ClickHouse's paths.
 """
@@ -63,11 +66,25 @@ _TRANSPORT = {
 _INSERT = re.compile(
     rb"\s*insert\s+into\s+(?P<target>[^\s(]+\s*(?:\([^)]*\))?)\s*format\s+(?P<format>\w+)[ \t]*\r?\n?", re.IGNORECASE
 )
+_INTO = re.compile(r"^(?P<before>\s*insert\s+into\s+)(?P<table>\w+)", re.IGNORECASE)
+_TABLE = re.compile(r"\w+")
 _WRITES = re.compile(
     r"\s*(insert|create|alter|drop|truncate|optimize|rename|delete|update|grant|kill)\b", re.IGNORECASE
 )
 _FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _CODE = re.compile(r"Code: (\d+)\.")
+CLUSTER = "one"
+_ALONE = (
+    (re.compile(rf"\bon cluster '{CLUSTER}'"), ""),
+    (re.compile(r"\bengine = Replicated(\w*MergeTree)\('[^']+', '\{replica\}'\)"), r"engine = \1"),
+    (
+        re.compile(rf"\bengine = Distributed\('{CLUSTER}', '(\w+)', '(\w+)', (?:\w+|\w+\(\w+\))\)"),
+        r"engine = Buffer('\1', '\2', 1, 0, 0, 0, 0, 0, 0)",
+    ),
+    (re.compile(rf"\bcluster\('{CLUSTER}', system\.parts\)"), "system.parts"),
+    (re.compile(r"\bsystem\.clusters\b"), f"(select '{CLUSTER}' as cluster)"),
+)
+"""What a server of a cluster would do, as one alone does it."""
 _IN_ORDER = "settings max_threads = 1, max_insert_threads = 1, input_format_parallel_parsing = 0"
 
 
@@ -232,10 +249,19 @@ def make_table(connection: Any, name: str, parameters: dict[str, str], path: str
     connection.query(f"insert into {name} select * from file('{path}', '{form}', '{structure}')", "Null")
 
 
+def behind(connection: Any, table: str) -> str:
+    """The table that takes the rows: a Buffer would forget the settings of the insert."""
+    asked = f"select engine from system.tables where database = currentDatabase() and name = '{table}'"
+    return f"{table}_local" if b"Buffer" in connection.query(asked, "TabSeparated").bytes() else table
+
+
 def run(connection: Any, asked: Asked) -> tuple[Any, str]:
     insert = _INSERT.match(asked.sql)
     if insert is None:
         sql = asked.sql.decode()
+        for pattern, instead in _ALONE:
+            sql = pattern.sub(instead, sql)
+        sql = _INTO.sub(lambda into: into["before"] + behind(connection, into["table"]), sql)
         if asked.read_only and _WRITES.match(sql):
             raise Refused(164, "READONLY", "Cannot execute query in readonly mode")
         found = _FORMAT.search(sql)
@@ -245,7 +271,10 @@ def run(connection: Any, asked: Asked) -> tuple[Any, str]:
         raise Refused(164, "READONLY", "Cannot execute query in readonly mode")
     memory = Memory(asked.sql[insert.end() :])
     try:
-        target, form = insert["target"].decode(), insert["format"].decode()
+        target, form = (
+            _TABLE.sub(lambda table: behind(connection, table[0]), insert["target"].decode(), 1),
+            insert["format"].decode(),
+        )
         columns = target[target.index("(") + 1 : target.rindex(")")] if "(" in target else "*"
         sql = f"insert into {target} select {columns} from file('{memory.path}', '{form}') {_IN_ORDER}"
         return connection.query(sql, "Null"), ""

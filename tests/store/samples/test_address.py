@@ -23,6 +23,9 @@ from tocsin.store.samples.address import Address, parse_address
         ("clickhouse://db:1/m?secure=true&verify=0", Address("db", 1, "m", secure=True, verify=False)),
         ("clickhouse://db/m?compress=no", Address("db", 8123, "m", compress=False)),
         ("clickhouse://db/m?write_timeout=2m", Address("db", 8123, "m", write_timeout=Duration(120_000))),
+        ("clickhouse://db/m?cluster=a-1.b", Address("db", 8123, "m", cluster="a-1.b")),
+        ("clickhouse://db/m?cluster=a&quorum=auto", Address("db", 8123, "m", cluster="a", quorum="auto")),
+        ("clickhouse://db/m?quorum=2&cluster=a", Address("db", 8123, "m", cluster="a", quorum="2")),
         ("clickhouses://db/m?ca_cert=/a.pem", Address("db", 8443, "m", secure=True, ca_cert="/a.pem")),
     ],
 )
@@ -51,6 +54,10 @@ def test_an_address_is_read(text: str, wanted: Address | None) -> None:
         ("clickhouse://db/m?xyz=1", "there is no option xyz; there are secure, verify"),
         ("clickhouse://db/m?secure=maybe", "secure: write 1 or 0"),
         ("clickhouse://db/m?write_timeout=soon", "write_timeout: 'soon' is not a duration"),
+        ("clickhouse://db/m?cluster=a'b", "cluster: write the name of a cluster"),
+        ("clickhouse://db/m?cluster=a&quorum=most", "quorum: write auto, or the number"),
+        ("clickhouse://db/m?cluster=a&quorum=0", "quorum: write auto, or the number"),
+        ("clickhouse://db/m?quorum=2", "quorum needs a cluster"),
         ("clickhouse://db/m?ca_cert=", "ca_cert: name a file"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
@@ -46,6 +47,9 @@ class Breaking:
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
         return self._inner.read(sql, shape, ids)
+
+    def alone(self) -> AbstractContextManager[None]:
+        return self._inner.alone()
 
     def close(self) -> None:
         self._inner.close()

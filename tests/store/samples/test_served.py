@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -20,10 +21,12 @@ from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.runtime.clock import FixedClock
+from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.samples.address import parse_address
 from tocsin.store.samples.native import Shape
-from tocsin.store.samples.schema import migrate
+from tocsin.store.samples.schema import MIGRATIONS, migrate
 from tocsin.store.samples.served import ServedEngine, check_version
+from tocsin.store.samples.store import open_parts
 from tocsin.store.settings import StoreSettings
 
 NOW = 1_800_000_000_000
@@ -179,12 +182,13 @@ async def test_the_limits_of_the_settings_hold_on_a_server(front: Front) -> None
 
 
 async def test_a_server_that_is_slower_than_its_time_does_not_answer(front: Front) -> None:
-    connection = ServedEngine(parse_address(front.url()), UNSYNCED).connect(reading=False)
+    engine = ServedEngine(parse_address(front.url()), UNSYNCED)
+    connection = engine.connect(reading=False)
     connection._client.timeout = 0.05
     front.fault(Fault("slow", "select 42", seconds=20))
     with pytest.raises(StoreError, match="no word within the time"):
         connection.read("select 42 as n", Shape({"n": "UInt8"}))
-    connection.close()
+    engine.close()
 
 
 async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) -> None:
@@ -256,6 +260,53 @@ def test_a_server_that_is_too_old_is_refused(version: str) -> None:
     check_version("26.3.1.1", parse_address("clickhouse://db/m"))
 
 
+async def test_a_cluster_that_the_server_does_not_know_is_named_with_those_it_knows(front: Front) -> None:
+    with pytest.raises(UserError, match="knows no cluster two; it knows one"):
+        async with open_store(NOWHERE, CLOCK, at(front.url(options="?cluster=two"))):
+            pass
+
+
+@pytest.mark.parametrize("options", ["", "?cluster=one"])
+async def test_two_that_start_at_once_make_the_tables_once(front: Front, options: str) -> None:
+    settings = at(front.url(options=options))
+    front.fault(Fault("slow", "create table if not exists metrics_local" if options else "metrics (name", seconds=0.3))
+    threads = ThreadOffload("open", 2)
+    both = await asyncio.gather(*(threads.run(open_parts, NOWHERE, settings) for _ in range(2)))
+    rows_ = both[0].writing.read("select version from schema_version order by version", Shape({"version": "UInt64"}))
+    assert rows_["version"].tolist() == list(range(1, len(MIGRATIONS) + 1))
+    for parts in both:
+        parts.close()
+    threads.close()
+
+
+def test_who_waits_too_long_for_another_one_says_which_table_is_in_the_way(front: Front) -> None:
+    engine = ServedEngine(parse_address(front.url()), UNSYNCED)
+    connection = engine.connect(reading=False)
+    said = r"drop the table t\d+\.schema_changing"
+    with connection.alone(), pytest.raises(StoreError, match=said), connection.alone(patience_s=1):
+        pass
+    engine.close()
+
+
+def test_who_died_while_it_changed_tables_is_not_waited_for(front: Front) -> None:
+    engine = ServedEngine(parse_address(front.url()), UNSYNCED)
+    connection = engine.connect(reading=False)
+    with connection.alone(), connection.alone(stale_s=0):
+        pass
+    with connection.alone(patience_s=0):
+        pass
+    engine.close()
+
+
+async def test_a_second_start_changes_no_table(front: Front) -> None:
+    settings = at(front.url())
+    for _ in range(2):
+        async with open_store(NOWHERE, CLOCK, settings):
+            pass
+        front.fault(Fault("error", "alter table"))
+        front.fault(Fault("error", "create table"))
+
+
 def test_a_server_without_the_codec_alp_gets_another_one(front: Front) -> None:
     engine = ServedEngine(parse_address(front.url()), UNSYNCED)
     engine._alp = False
@@ -267,4 +318,4 @@ def test_a_server_without_the_codec_alp_gets_another_one(front: Front) -> None:
         Shape({"codec": "String"}),
     )
     assert not [codec for codec in found["codec"] if "ALP" in codec]
-    connection.close()
+    engine.close()

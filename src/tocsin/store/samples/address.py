@@ -17,6 +17,8 @@ PORT, TLS_PORT = 8123, 8443
 
 _HELP = "Write store.url like clickhouse://user:password@host:8123/database."
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLUSTER = re.compile(r"[\w.-]+", re.ASCII)
+_QUORUM = re.compile(r"[1-9]\d?", re.ASCII)
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -35,6 +37,8 @@ class Address:
     client_cert: str = ""
     client_key: str = ""
     compress: bool = True
+    cluster: str = ""
+    quorum: str = ""
     connect_timeout: Duration = field(default=Duration(5_000))
     write_timeout: Duration = field(default=Duration(60_000))
 
@@ -61,6 +65,8 @@ def parse_address(text: str) -> Address:
     if not host:
         raise UserError(f"store.url names no host. {_HELP}", field="url")
     options = _options(parts.query)
+    if "quorum" in options and "cluster" not in options:
+        raise UserError("store.url: quorum needs a cluster.", field="url")
     secure = bool(options.setdefault("secure", secure)) or secure
     return Address(
         host=host,
@@ -106,6 +112,19 @@ def _flag(text: str) -> bool:
     return value
 
 
+def _cluster(text: str) -> str:
+    if not _CLUSTER.fullmatch(text):
+        raise UserError("write the name of a cluster as the servers know it: letters, digits, and the signs _ . -")
+    return text
+
+
+def _quorum(text: str) -> str:
+    """A number of replicas, or all but the smaller half."""
+    if text != "auto" and not _QUORUM.fullmatch(text):
+        raise UserError("write auto, or the number of replicas that must have an insert.")
+    return text
+
+
 def _path(text: str) -> str:
     if not text:
         raise UserError("name a file.")
@@ -119,6 +138,8 @@ _OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "client_cert": _path,
     "client_key": _path,
     "compress": _flag,
+    "cluster": _cluster,
+    "quorum": _quorum,
     "connect_timeout": Duration.parse,
     "write_timeout": Duration.parse,
 }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -115,6 +116,9 @@ class EmbeddedConnection:
             return decode(shape, b"")
         wrapper = result.get_memview()
         return decode(shape, wrapper.view())
+
+    def alone(self) -> AbstractContextManager[None]:
+        return nullcontext()  # the path is ours
 
     def close(self) -> None:
         self._conn.close()

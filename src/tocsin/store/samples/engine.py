@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from tocsin.model.errors import LimitError, StoreError, TocsinError
@@ -34,6 +35,10 @@ class Connection(Protocol):
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
         """Raises LimitError where the engine's own limits on time and memory stopped the query."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While it is held no other tocsin changes tables. Raises StoreError where another one does for long."""
         ...
 
     def close(self) -> None: ...

@@ -21,6 +21,7 @@ SERIES = Shape({"id": "UInt64", "labels": "String"})
 SERIES_DAYS = Shape({"id": "UInt64", "first": "Int64", "last": "Int64"})
 METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
 _VERSION = Shape({"version": "UInt64"})
+_MADE = Shape({"name": "String", "made": "String"})
 
 Step: TypeAlias = str | Callable[[Connection], None]
 """A statement, or what takes more than one."""
@@ -115,15 +116,37 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """What leads from version n to n + 1. Each can be done again, as the engine has no transaction for them."""
 
 
+TABLES = ("samples", "series", "series_days", "metrics", "rollup_5m", "rollup_1h", "rollup_hours")
+"""All but the version's."""
+
+
 def migrate(connection: Connection, *, fsync: bool, table_settings: str = "") -> None:
     """Bring the tables to today's version. Raises UserError where a newer tocsin wrote them."""
-    connection.run("create table if not exists schema_version (version UInt64) engine = MergeTree order by version")
+    if _version(connection) < len(MIGRATIONS):
+        with connection.alone():
+            connection.run(
+                "create table if not exists schema_version (version UInt64) engine = MergeTree order by version"
+            )
+            _upgrade(connection, _version(connection))
+    wanted = ", ".join(each for each in (_durability(fsync=fsync), table_settings) if each)
+    for table in _set_otherwise(connection, wanted):
+        connection.run(f"alter table {table} modify setting {wanted}")
+
+
+def _version(connection: Connection) -> int:
+    there = "select toUInt64(count()) as version from system.tables where database = currentDatabase() and name = '{}'"
+    if not connection.read(there.format("schema_version"), _VERSION)["version"][0]:
+        return 0
     have = int(connection.read("select max(version) as version from schema_version", _VERSION)["version"][0])
     if have > len(MIGRATIONS):
         raise UserError(
             f"The sample store was written by a newer tocsin (schema {have}, known up to {len(MIGRATIONS)}). "
             "Update tocsin."
         )
+    return have
+
+
+def _upgrade(connection: Connection, have: int) -> None:
     for version, steps in enumerate(MIGRATIONS[have:], have + 1):
         for step in steps:
             if isinstance(step, str):
@@ -131,9 +154,17 @@ def migrate(connection: Connection, *, fsync: bool, table_settings: str = "") ->
             else:
                 step(connection)
         connection.insert("schema_version", _VERSION, {"version": [version]})
-    wanted = ", ".join(each for each in (_durability(fsync=fsync), table_settings) if each)
-    for table in ("samples", "series", "series_days", "metrics", "rollup_5m", "rollup_1h", "rollup_hours"):
-        connection.run(f"alter table {table} modify setting {wanted}")
+
+
+def _set_otherwise(connection: Connection, wanted: str) -> list[str]:
+    """Tables that do not have these settings. (On a cluster the rows of `samples` are in `samples_local`.)"""
+    rows = connection.read(
+        "select name, engine_full as made from system.tables "
+        "where database = currentDatabase() and endsWith(engine, 'MergeTree')",
+        _MADE,
+    )
+    made = {name.removesuffix("_local"): text for name, text in zip(rows["name"], rows["made"], strict=True)}
+    return [table for table in TABLES if not all(each in made.get(table, "") for each in wanted.split(", "))]
 
 
 def _durability(*, fsync: bool) -> str:

@@ -18,14 +18,16 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from tocsin.model.duration import Duration
 from tocsin.model.errors import StoreError, TocsinError, UserError
 from tocsin.model.series import IdArray
 from tocsin.store.samples.address import Address
 from tocsin.store.samples.engine import IDS, LOCAL_PARTS, PARTS, refusal
+from tocsin.store.samples.layout import Cluster, Order
 from tocsin.store.samples.native import Columns, Shape, decode, encode
 from tocsin.store.settings import StoreSettings
 from tocsin.version import __version__
@@ -35,29 +37,49 @@ OLDEST = (24, 8)
 FEW_IDS = 256
 """Up to so many ids stand in the SQL itself; more go beside it as a table of their own."""
 RETRY_AFTER_S = 1.0
+LOCK_PATIENCE_S = 60
+LOCK_STALE_S = 900
 ANSWER_MARGIN_S = 10.0
 """The server's own limit is to end a statement, not our patience with the connection."""
 
 _ID_SHAPE = Shape({"id": "UInt64"})
 _IDS_TABLE = "asked_ids"
 _ONE = Shape({"n": "UInt64"})
+_NAMES = Shape({"name": "String"})
 
-_UNKNOWN_DATABASE, _READONLY, _ACCESS_DENIED, _CONSTRAINT = 81, 164, 497, 452
+_TABLE_EXISTS, _READONLY, _ACCESS_DENIED, _CONSTRAINT = 57, 164, 497, 452
 _NOT_LET_IN = (192, 193, 194, 516)
 _NOT_ALLOWED = (_READONLY, _ACCESS_DENIED, _CONSTRAINT)
 
+_TOGETHER = {
+    # Reads and inserts go to the first replica of a shard that lives, whichever server they came to, so that a read
+    # finds what was written just before: a replica that lags is read only where the one before it is away.
+    "load_balancing": "in_order",
+    "prefer_localhost_replica": 0,
+    # an insert is answered when the shards have it, and goes there by way of the server that was asked
+    "distributed_foreground_insert": 1,
+    "parallel_distributed_insert_select": 0,
+}
+_NOT_FOR_EVERYBODY = {"distributed_ddl_task_timeout": 10, "distributed_ddl_output_mode": "null_status_on_timeout"}
+"""A server that is away does it when it comes back."""
+
 
 class ServedConnection:
-    """One client of its own, with one connection that is opened again when it was lost."""
+    """A client, and the settings that go with every request."""
 
-    def __init__(self, client: Any, address: Address, *, alp: bool) -> None:
+    def __init__(self, client: Any, address: Address, session: Mapping[str, Any], *, alp: bool) -> None:
         self._client = client
+        self._session = session
         self._address = address
+        self._cluster = cluster_of(address)
         self._alp = alp
 
     def run(self, sql: str) -> None:
+        orders = self._cluster.spread(sql) if self._cluster else (Order(sql),)
         with self._errors("write"):
-            self._client.raw_query(self._within_reach(sql), settings=_waiting(**_once()))
+            for order in orders:
+                patience = _NOT_FOR_EVERYBODY if order.later else {}
+                self._client.raw_query(self._within_reach(order.sql), settings=self._with(**_once(), **patience))
 
     def insert(self, table: str, shape: Shape, columns: Columns) -> None:
         body = encode(shape, columns)
@@ -66,13 +88,13 @@ class ServedConnection:
                 table,
                 list(shape.types),
                 _packed(body) if self._address.compress else body,
-                settings=_waiting(**_once()),
+                settings=self._with(**_once()),
                 fmt="Native",
                 compression="lz4" if self._address.compress else None,
             )
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
-        sql = sql.replace(PARTS, LOCAL_PARTS)
+        sql = sql.replace(PARTS, self._cluster.parts if self._cluster else LOCAL_PARTS)
         beside = None
         if ids is not None:
             if 0 < len(ids) <= FEW_IDS:
@@ -83,14 +105,64 @@ class ServedConnection:
         with self._errors("read"):
             return decode(shape, self._fetch(sql, beside))
 
+    @contextmanager
+    def alone(self, *, patience_s: int = LOCK_PATIENCE_S, stale_s: int = LOCK_STALE_S) -> Iterator[None]:
+        """A table that only one can make is the lock. Who died with it is not waited for longer than `stale_s`."""
+        name = f"{self._address.database}.schema_changing"
+        where = f" {self._cluster.everywhere}" if self._cluster else ""
+        waited_s = 0
+        while not self._made(f"create table {name}{where} (holder String) engine = Memory"):
+            if self._age_s("schema_changing") >= stale_s:
+                self._give_up_lock(name, where)
+            elif waited_s >= patience_s:
+                raise StoreError(
+                    f"Another tocsin has been changing the tables of {self._address} for {waited_s} seconds. "
+                    f"If there is none, drop the table {name}."
+                )
+            else:
+                self.read("select toUInt64(sleep(1)) as n", _ONE)  # the server waits for us
+                waited_s += 1
+        try:
+            yield
+        finally:
+            self._give_up_lock(name, where)
+
+    def _made(self, create: str) -> bool:
+        from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415 - as above
+
+        with self._errors("write"):
+            try:
+                self._client.raw_query(create, settings=self._with())
+            except ClickHouseError as error:
+                if getattr(error, "code", None) != _TABLE_EXISTS:
+                    raise
+                return False
+        return True
+
+    def _age_s(self, table: str) -> int:
+        found = self.read(
+            "select toUInt64(greatest(0, max(now() - metadata_modification_time))) as n from system.tables "  # noqa: S608
+            f"where database = currentDatabase() and name = '{table}'",
+            _ONE,
+        )
+        return int(found["n"][0])
+
+    def _give_up_lock(self, name: str, where: str) -> None:
+        with self._errors("write"):
+            self._client.raw_query(f"drop table if exists {name}{where} sync", settings=self._with())
+
     def close(self) -> None:
-        self._client.close()
+        """Nothing is held: the client is the engine's."""
+
+    def _with(self, **more: Any) -> dict[str, Any]:
+        """`wait_end_of_query`: no answer before it is known whether all went well."""
+        return {**self._session, "wait_end_of_query": "1", **more}
 
     def _fetch(self, sql: str, beside: Any) -> bytes:
         packed = self._address.compress
         answer = self._client.raw_stream(
             sql,
-            settings=_waiting(enable_http_compression=int(packed)),
+            settings=self._with(enable_http_compression=int(packed)),
             fmt="Native",
             external_data=beside,
             transport_settings={"Accept-Encoding": "lz4"} if packed else None,
@@ -116,33 +188,36 @@ class ServedEngine:
     does not answer.
     """
 
-    table_settings = "non_replicated_deduplication_window = 100"
-    """So many inserts are remembered, to know one that comes again: one writer never has more on the way."""
-
     def __init__(self, address: Address, settings: StoreSettings) -> None:
         self._address = address
-        self._settings = settings
-        with meaningful_errors(address, "open"):
-            client = _client(address, None, {}, address.write_timeout.seconds)
-            try:
-                check_version(str(client.server_version), address)
-                self._alp = "enable_alp_codec" in client.server_settings
-                _find_database(client, address)
-            finally:
-                client.close()
+        # So many inserts are remembered, to know one that comes again. Replicated tables do it unasked.
+        self.table_settings = "" if address.cluster else "non_replicated_deduplication_window = 100"
+        with ExitStack() as stack, meaningful_errors(address, "open"):
+            self._writer = _client(address, address.write_timeout)
+            stack.callback(self._writer.close)
+            check_version(str(self._writer.server_version), address)
+            if address.cluster:
+                _find_cluster(self._writer, address)
+            _find_database(self._writer, address)
+            self._reader = _client(address, settings.read_timeout)
+            self._writer.database = self._reader.database = address.database
+            stack.pop_all()
+        self._alp = "enable_alp_codec" in self._writer.server_settings
+        self._for_reading = _reading(settings, address)
+        self._for_writing = _writing(address, alp=self._alp)
 
     def connect(self, *, reading: bool) -> ServedConnection:
-        limit_s = (self._settings.read_timeout if reading else self._address.write_timeout).seconds
-        session = _session(self._settings, self._address, reading=reading, alp=self._alp)
-        with meaningful_errors(self._address, "open"):
-            client = _client(self._address, self._address.database, session, limit_s + ANSWER_MARGIN_S)
-        return ServedConnection(client, self._address, alp=self._alp)
+        """Connections of one kind share a client, which opens as many sockets as they need."""
+        if reading:
+            return ServedConnection(self._reader, self._address, self._for_reading, alp=self._alp)
+        return ServedConnection(self._writer, self._address, self._for_writing, alp=self._alp)
 
     def close(self) -> None:
-        """Nothing is held but the connections, which their holders close."""
+        self._writer.close()
+        self._reader.close()
 
 
-def _client(address: Address, database: str | None, session: dict[str, Any], answer_s: float) -> Any:
+def _client(address: Address, patience: Duration) -> Any:
     import clickhouse_connect  # noqa: PLC0415 - 20 MB and 0.1 s, paid only where a server is used
 
     files = {"ca_cert": address.ca_cert, "client_cert": address.client_cert, "client_cert_key": address.client_key}
@@ -153,15 +228,13 @@ def _client(address: Address, database: str | None, session: dict[str, Any], ans
         port=address.port,
         username=address.user,
         password=address.password,
-        database=database,
-        settings=session,
         # the name that the client makes up by itself tells the server who runs us, and where
         headers={"User-Agent": f"tocsin/{__version__}"},
         compress=False,  # the client's own reads and inserts are compressed, but we send and take raw bytes
         verify=address.verify,
         # whole seconds, as the client wants them
         connect_timeout=max(1, math.ceil(address.connect_timeout.seconds)),
-        send_receive_timeout=max(1, math.ceil(answer_s)),
+        send_receive_timeout=math.ceil(patience.seconds + ANSWER_MARGIN_S),
         query_retries=0,
         autogenerate_session_id=False,
         dedicated_pool=True,
@@ -169,24 +242,40 @@ def _client(address: Address, database: str | None, session: dict[str, Any], ans
     )
 
 
-def _session(settings: StoreSettings, address: Address, *, reading: bool, alp: bool) -> dict[str, Any]:
-    """Settings that go with every request of a connection."""
-    if reading:
-        return {
-            "do_not_merge_across_partitions_select_final": 1,
-            "max_execution_time": settings.read_timeout.seconds,
-            "max_memory_usage": settings.read_memory_max_mb * 1_000_000,
-        }
+def _reading(settings: StoreSettings, address: Address) -> dict[str, Any]:
+    """Settings that go with every request of a connection for reading."""
     return {
-        "async_insert": 0,
-        "max_partitions_per_insert_block": 0,
-        "max_execution_time": address.write_timeout.seconds,
-        **({"enable_alp_codec": 1} if alp else {}),
+        **(_TOGETHER if address.cluster else {}),
+        "do_not_merge_across_partitions_select_final": 1,
+        "max_execution_time": settings.read_timeout.seconds,
+        "max_memory_usage": settings.read_memory_max_mb * 1_000_000,
     }
 
 
-def _waiting(**more: Any) -> dict[str, Any]:
-    return {"wait_end_of_query": "1", **more}
+def _writing(address: Address, *, alp: bool) -> dict[str, Any]:
+    """And of one for writing."""
+    wanted: dict[str, Any] = {
+        "async_insert": 0,
+        "max_partitions_per_insert_block": 0,
+        "max_execution_time": address.write_timeout.seconds,
+    }
+    if alp:
+        wanted["enable_alp_codec"] = 1
+    if address.cluster:
+        wanted |= {**_TOGETHER, "distributed_ddl_task_timeout": math.ceil(address.write_timeout.seconds)}
+    if address.quorum:
+        # an insert counts when so many replicas have it, and roll-ups are computed where all such inserts are
+        wanted |= {
+            "insert_quorum": address.quorum,
+            "insert_quorum_parallel": 0,
+            "insert_quorum_timeout": int(address.write_timeout),
+            "select_sequential_consistency": 1,
+        }
+    return wanted
+
+
+def cluster_of(address: Address) -> Cluster | None:
+    return Cluster(address.cluster, address.database) if address.cluster else None
 
 
 def _once() -> dict[str, str]:
@@ -222,6 +311,13 @@ def check_version(said: str, address: Address) -> None:
         raise UserError(f"ClickHouse at {address} is {said}; tocsin needs {oldest} or newer. Update it.")
 
 
+def _find_cluster(client: Any, address: Address) -> None:
+    rows = decode(_NAMES, client.raw_query("select distinct cluster as name from system.clusters", fmt="Native"))
+    if address.cluster not in rows["name"]:
+        known = ", ".join(sorted(rows["name"])) or "none"
+        raise UserError(f"ClickHouse at {address} knows no cluster {address.cluster}; it knows {known}.")
+
+
 def _find_database(client: Any, address: Address) -> None:
     from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415 - as above
 
@@ -230,7 +326,8 @@ def _find_database(client: Any, address: Address) -> None:
     if decode(_ONE, client.raw_query(there, fmt="Native"))["n"][0]:
         return
     try:
-        client.raw_query(f"create database if not exists {name}")
+        cluster = cluster_of(address)
+        client.raw_query(f"create database if not exists {name}" + (f" {cluster.everywhere}" if cluster else ""))
     except ClickHouseError as error:
         if getattr(error, "code", None) in _NOT_ALLOWED:
             raise UserError(
