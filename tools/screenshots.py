@@ -18,7 +18,7 @@ from tests.support.browser import chromium, sign_in
 from tests.support.server import ServerProcess
 
 PAGES = ("", "alerts", "history", "rules", "rules/1", "rules/new", "metrics", "metrics/system.cpu.usage", "outbox")
-SETTINGS = ("settings", "settings/users", "settings/tokens", "settings/audit")
+SETTINGS = ("settings", "settings/users", "settings/tokens", "settings/audit", "settings/backups")
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},

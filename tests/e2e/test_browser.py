@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
@@ -103,3 +104,14 @@ def _wait_until_it_moves(page: Page) -> None:
 def _push(server: ServerProcess, name: str, value: float) -> None:
     with server.client() as client:
         client.post("/api/metrics", json={"name": name, "value": value}).raise_for_status()
+
+
+def test_a_backup_is_made_from_the_settings_and_is_whole(server: ServerProcess, page: Page, tmp_path: Path) -> None:
+    sign_in(page, server.url)
+    page.get_by_role("link", name="Settings").first.click()
+    page.get_by_role("link", name="Backups").click()
+    expect(page.get_by_text("No backup has been made.")).to_be_visible()
+    page.get_by_label("Where to").fill(str(tmp_path / "place"))
+    page.get_by_role("button", name="Back up now").click()
+    expect(page.get_by_text("read back and compared")).to_be_visible()
+    assert len(list((tmp_path / "place" / "backups").iterdir())) == 1

@@ -3,6 +3,8 @@ import type {
   Alert,
   AlertState,
   AuditRow,
+  Backup,
+  BackupList,
   HistoryItem,
   Letter,
   LetterState,
@@ -115,6 +117,11 @@ export class Client {
   changeToken = (id: number, change: TokenChange) => this.send<Token>('PATCH', `api/tokens/${id}`, change)
   deleteToken = (id: number) => this.send<void>('DELETE', `api/tokens/${id}`)
   audit = (page: PageAsked = {}) => this.get<Page<AuditRow>>('api/audit', { ...page })
+
+  // backups
+
+  backups = (page: PageAsked = {}) => this.get<BackupList>('api/backups', { ...page })
+  startBackup = (to: string | null) => this.send<Backup>('POST', 'api/backups', to === null ? {} : { to })
 
   // the server
 

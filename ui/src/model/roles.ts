@@ -7,7 +7,7 @@ export const ROLES: readonly { role: Role; may: string }[] = [
   { role: 'viewer', may: 'reads everything on these pages' },
   { role: 'operator', may: 'reads everything, acknowledges alerts, sends failed messages again' },
   { role: 'editor', may: 'does what an operator does, changes rules and pushes samples' },
-  { role: 'admin', may: 'does everything: people, tokens and the audit log too' },
+  { role: 'admin', may: 'does everything: people, tokens, backups and the audit log too' },
   { role: 'writer', may: 'pushes samples and nothing else: for agents' },
 ]
 
