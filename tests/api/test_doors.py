@@ -60,6 +60,19 @@ def text(samples: Samples) -> bytes:
     return "".join(f"{name} {value}\n" for name, value in samples).encode()
 
 
+def json_lines(samples: Samples) -> bytes:
+    return b"\n".join(json.dumps({"name": name, "value": value}).encode() for name, value in samples)
+
+
+def series_lines(samples: Samples) -> bytes:
+    lines = [{"metric": {"__name__": name}, "values": [value], "timestamps": [AT_MS]} for name, value in samples]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def csv(samples: Samples) -> bytes:
+    return "".join(["name,value\n", *(f"{name},{value}\n" for name, value in samples)]).encode()
+
+
 def influx(samples: Samples) -> bytes:
     return "".join(f"{name} v={value}\n" for name, value in samples).encode()
 
@@ -85,6 +98,9 @@ JSON = {"Content-Type": "application/json"}
 DOORS = {
     "json": Door("/api/metrics", "push", json_push, JSON, some_refused=200, told=b'"stored":2,"rejected":[{"index":1,'),
     "text": Door("/api/v1/import/prometheus", "prometheus text", text),
+    "json lines": Door("/api/v1/import", "json lines", json_lines),
+    "json lines of series": Door("/api/v1/import", "json lines", series_lines),
+    "csv": Door("/api/v1/import/csv", "csv", csv),
     "influx 1": Door("/write", "influx", influx, stored_name="{}_v".format),
     "influx 2": Door("/api/v2/write", "influx", influx, stored_name="{}_v".format),
     "remote write 1": Door("/api/v1/write", "remote_write", remote_write_v1, V1, full=503),

@@ -4,7 +4,7 @@ import pytest
 from tests.api.world import Api
 from tests.support.state import AT_MS
 
-from tocsin.api.routes.exposition import PARSED_AT_ONCE_MAX, TOLD_MAX
+from tocsin.api.routes.lines import TEXT_AT_ONCE_MAX, TOLD_MAX
 from tocsin.model.people import Role
 
 PATH = "/api/v1/import/prometheus"
@@ -71,7 +71,7 @@ async def test_an_answer_lists_some_refused_lines_and_counts_all(api: Api) -> No
 
 async def test_a_large_body_is_stored_as_well(api: Api) -> None:
     text = "".join(f'm{{host="number {number}"}} {number}\n' for number in range(2_000))
-    assert len(text) > PARSED_AT_ONCE_MAX
+    assert len(text) > TEXT_AT_ONCE_MAX
     async with api.client(Role.WRITER) as script:
         assert (await script.post(PATH, content=text)).status_code == 204
     async with api.client(Role.VIEWER) as http:

@@ -37,6 +37,8 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/write"): WRITERS,
     ("POST", "/api/v1/write"): WRITERS,
     ("POST", "/api/v2/write"): WRITERS,
+    ("POST", "/api/v1/import"): WRITERS,
+    ("POST", "/api/v1/import/csv"): WRITERS,
     ("POST", "/api/v1/import/prometheus"): WRITERS,
     ("POST", "/v1/metrics"): WRITERS,
     ("POST", "/api/v1/otlp/v1/metrics"): WRITERS,

@@ -27,6 +27,8 @@ BULK_PATHS = frozenset(
         "/v1/metrics",
         "/write",
         "/api/v2/write",
+        "/api/v1/import",
+        "/api/v1/import/csv",
         "/api/v1/import/prometheus",
     }
 )

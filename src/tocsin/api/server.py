@@ -20,9 +20,9 @@ from tocsin.api.routes import (
     alerts,
     audit,
     backups,
-    exposition,
     history,
     influx,
+    lines,
     live,
     metrics,
     otlp,
@@ -55,7 +55,7 @@ FAMILIES = (
     live,
     influx,
     remote_write,
-    exposition,
+    lines,
     otlp,
 )
 

@@ -128,6 +128,41 @@ def store(
     _call(config, data_dir, "POST", "/api/metrics", json=sample)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="The file, also packed with gzip; - reads standard input.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="json (a line each), csv or text; told by the name unless given.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="What the columns of a CSV file are, such as 1:label:host,2:metric:cpu,3:time:unix_s.")
+    ] = "",
+    delimiter: Annotated[str, typer.Option(help="Of a CSV file.")] = ",",
+    skip_header: Annotated[
+        bool, typer.Option("--skip-header", help="With --columns: pass over the first row.")
+    ] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Store the samples of a file. What is refused is counted, and the rest is stored."""
+    from tocsin.app.importing import Asked, form_of, import_with_bar
+
+    path = None if str(file) == "-" else file
+    if delimiter == ",":
+        delimiter = "\t" if path is not None and ".tsv" in path.suffixes else delimiter
+    asked = Asked(path, form_of(path, form), columns, delimiter, skip_header)
+    report = _run(import_with_bar(config, data_dir, asked))
+    if as_json:
+        _print_json(report)
+    else:
+        print(f"{report.stored} samples stored, {report.refused} refused, in {report.lines} lines.")
+        for line, reason in report.examples:
+            print(f"  line {line}: {reason}")
+    if report.refused:
+        raise typer.Exit(1)
+
+
 @app.command()
 def trend(
     name: Annotated[str, typer.Argument(help="The metric's name.")],

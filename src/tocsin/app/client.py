@@ -40,7 +40,7 @@ def remove_address(data_dir: Path) -> None:
 
 async def request(config: Path | None, data_dir: Path, method: str, path: str, **more: Any) -> Any:
     """The decoded JSON answer. Raises UserError or TransientError with the server's own sentence."""
-    async with _connect(config, data_dir) as client:
+    async with connect(config, data_dir) as client:
         return _answer(await client.request(method, path, **more))
 
 
@@ -48,7 +48,7 @@ async def all_pages(config: Path | None, data_dir: Path, path: str, params: Mapp
     """Every item of a list."""
     items: list[Any] = []
     asked = {**params, "limit": PAGE_SIZE_MAX}
-    async with _connect(config, data_dir) as client:
+    async with connect(config, data_dir) as client:
         while True:
             page = _answer(await client.get(path, params=asked))
             items += page["items"]
@@ -61,7 +61,7 @@ async def back_up(
     config: Path | None, data_dir: Path, to: str | None, seen: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
     """The backup as the API shows it, when it has ended. `seen` hears how far it is."""
-    async with _connect(config, data_dir) as client:
+    async with connect(config, data_dir) as client:
         made: dict[str, Any] = _answer(await client.post("/api/backups", json={"to": to} if to else {}))
         while made["state"] == "running":
             if made["progress"] is not None:
@@ -72,7 +72,8 @@ async def back_up(
 
 
 @asynccontextmanager
-async def _connect(config: Path | None, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def connect(config: Path | None, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running server, or of one in this process, that may do everything."""
     settings, world = load_settings(config, os.environ), real_world()
     url = await _running_url(data_dir)
     if url is not None:
@@ -137,10 +138,15 @@ async def _running_url(data_dir: Path) -> str | None:
 def _answer(response: httpx.Response) -> Any:
     if response.is_success:
         return msgspec.json.decode(response.content) if response.content else None
-    try:
-        detail = str(msgspec.json.decode(response.content)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        detail = f"the server answered {response.status_code} {response.reason_phrase}"
+    detail = detail_of(response)
     if response.status_code == httpx.codes.NOT_FOUND:
         raise NotFoundError(detail)
     raise TransientError(detail) if response.is_server_error else UserError(detail)
+
+
+def detail_of(response: httpx.Response) -> str:
+    """The server's own sentence about what is wrong."""
+    try:
+        return str(msgspec.json.decode(response.content)["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"the server answered {response.status_code} {response.reason_phrase}"

@@ -62,7 +62,7 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
     """
     rejected: list[Rejection] = []
     elements = _decode(body, limits.samples_max, rejected)
-    series_of = _series_memory(limits)
+    series_of = series_memory(limits)
     known: dict[Labels, int] = {}
     which: list[int] = []
     times: list[int] = []
@@ -70,7 +70,7 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings) -> tuple[Rows, tuple
     index: list[int] = []
     for at, element in elements:
         value = element.value if isinstance(element.value, float) else _number(element.value)
-        time = now_ms if element.timestamp is None else _time_ms(element.timestamp)
+        time = now_ms if element.timestamp is None else time_ms(element.timestamp)
         labels = series_of(element.name, bytes(element.tags))
         if isinstance(labels, Fault) or isinstance(value, Fault) or isinstance(time, Fault):
             rejected.append(_first_fault(at, labels, value, time))
@@ -135,7 +135,7 @@ def _number(text: str) -> float | Fault:
     return Fault(_FIELDS["value"]) if number is None else number
 
 
-def _time_ms(timestamp: datetime | float) -> int | Fault:
+def time_ms(timestamp: datetime | float) -> int | Fault:
     if isinstance(timestamp, datetime):
         if timestamp.tzinfo is None:
             return Fault("`timestamp` has no time zone; add Z where it is UTC, or an offset such as +02:00.")
@@ -146,7 +146,7 @@ def _time_ms(timestamp: datetime | float) -> int | Fault:
 
 
 @lru_cache(maxsize=4)
-def _series_memory(limits: IngestSettings) -> Callable[[str, bytes], Labels | Fault]:
+def series_memory(limits: IngestSettings) -> Callable[[str, bytes], Labels | Fault]:
     """(name, the bytes of its tags) → labels, remembering as many as a large sender repeats."""
 
     @lru_cache(maxsize=SERIES_REMEMBERED)

@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from tocsin.ingest import naming
+from tocsin.ingest.columns import Columns
 from tocsin.ingest.naming import Fault
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
@@ -128,37 +129,6 @@ def _metrics(request: Message) -> Iterator[Message]:
             yield from scope.metrics
 
 
-class _Columns:
-    """Rows as they grow."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, int] = {}  # by identity: the memory gives one object for the same labels
-        self._series: list[Labels] = []
-        self._which: list[int] = []
-        self._times: list[int] = []
-        self._values: list[float] = []
-        self._index: list[int] = []
-
-    def add(self, labels: Labels, time_ms: int, value: float, index: int) -> None:
-        which = self._known.get(id(labels))
-        if which is None:
-            which = self._known[id(labels)] = len(self._series)
-            self._series.append(labels)
-        self._which.append(which)
-        self._times.append(time_ms)
-        self._values.append(value)
-        self._index.append(index)
-
-    def rows(self) -> Rows:
-        return Rows(
-            tuple(self._series),
-            np.array(self._which, np.int64),
-            np.array(self._times, np.int64),
-            np.array(self._values, np.float64),
-            np.array(self._index, np.int64),
-        )
-
-
 class _Reader:
     """One request."""
 
@@ -168,7 +138,7 @@ class _Reader:
         self._deltas = deltas
         self._request = object()
         self._series_of = _series_memory(limits)
-        self._columns = _Columns()
+        self._columns = Columns()
         self._rejected: list[Rejection] = []
         self._infos: dict[str, MetricInfo] = {}
         self._points = 0
