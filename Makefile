@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
+FUZZ_S ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check format bench ui docs lock clean
+.PHONY: help setup run test test-fast check format bench fuzz ui docs lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
@@ -37,6 +38,9 @@ format: $(STAMPS)/dev ## put the sources into their form
 
 bench: $(STAMPS)/dev $(STAMPS)/ui ## the figures: see bench/README.md
 	$(BIN)/python -m bench
+
+fuzz: $(STAMPS)/dev ## every parser for ten minutes (FUZZ_S seconds); what is found is in .fuzz
+	@for name in $$($(BIN)/python -m tests.fuzz); do $(BIN)/python -m tests.fuzz $$name $(FUZZ_S) || exit 1; done
 
 ui: $(STAMPS)/ui ## build the web UI into the package
 
