@@ -14,6 +14,7 @@ ALL = {
     "store": "the sample store alone: inserts, reads, bytes a sample",
     "codecs": "layouts and codecs of samples over real shapes; the whole store beside VictoriaMetrics",
     "index": "a million series: memory, loading, finding, and all of them new at once",
+    "encryption": "what encryption costs: inserts, reads, bytes a sample, with and without",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
     "backup": "both stores into a folder, read back, and restored",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.clickhouse import Front, server_url
-from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store
+from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store, vault_for
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.labels import Labels
@@ -30,7 +30,7 @@ def clock() -> FixedClock:
     return FixedClock(NOW)
 
 
-@pytest.fixture(params=("memory", "clickhouse", "served", "cluster"))
+@pytest.fixture(params=("memory", "clickhouse", "encrypted clickhouse", "served", "cluster"))
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clickhouse_server: Front, clock: FixedClock
 ) -> AsyncIterator[AnyStore]:
@@ -39,7 +39,9 @@ async def store(
             yield twin
     else:
         url = server_url(request.param, clickhouse_server)
-        async with open_store(tmp_path / "samples", clock, replace(UNSYNCED, url=url)) as real:
+        async with open_store(
+            tmp_path / "samples", clock, replace(UNSYNCED, url=url), vault=vault_for(request.param)
+        ) as real:
             yield real
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.clickhouse import Front, server_url
-from tests.support.samples import UNSYNCED, AnyStore, Row, batch, floats, open_store, rows
+from tests.support.samples import UNSYNCED, AnyStore, Row, batch, floats, open_store, rows, vault_for
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.errors import LimitError, UserError
@@ -30,7 +30,7 @@ CPU_B = Labels.metric("system.cpu.usage", {"host": "b"})
 DISK = Labels.metric("system.disk.usage", {"host": "a", "mount": "/"})
 STALE = floats(0x7FF0000000000002)
 ALL = (Matcher("__name__", MatchOp.REGEX, ".*"),)
-KINDS = ("memory", "clickhouse", "served", "cluster")
+KINDS = ("memory", "clickhouse", "encrypted clickhouse", "served", "cluster")
 LIMITED = StoreSettings(fsync=False, series_max=5, read_series_max=2, read_points_max=10)
 CENTURY = RetentionSettings(raw=Duration(100 * 365 * DAY_MS))
 
@@ -48,7 +48,9 @@ async def opened(
             yield twin
     else:
         url = server_url(kind, server)
-        async with open_store(path / "samples", clock, replace(store_settings, url=url), kept) as real:
+        async with open_store(
+            path / "samples", clock, replace(store_settings, url=url), kept, vault=vault_for(kind)
+        ) as real:
             yield real
 
 

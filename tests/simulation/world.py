@@ -22,6 +22,7 @@ from tocsin.runtime.clock import Clock, LoopClock
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.memory import MemorySampleStore
+from tocsin.store.vault import Vault
 
 START_MS = 1_800_000_000_000
 
@@ -86,7 +87,7 @@ def virtual_world(machine: Machine, mail: MailServer, samples: MemorySampleStore
 
     @asynccontextmanager
     async def open_samples(
-        world: World, data_dir: Path, settings: Settings, telemetry: Telemetry
+        world: World, data_dir: Path, settings: Settings, telemetry: Telemetry, vault: Vault | None
     ) -> AsyncIterator[Samples]:
         yield samples
 

@@ -17,7 +17,9 @@ from tocsin.runtime.offload import InlineOffload, Offload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.samples.store import SampleStore
+from tocsin.store.sealing import KeyRing
 from tocsin.store.settings import RetentionSettings, StoreSettings
+from tocsin.store.vault import Vault
 
 AnyStore: TypeAlias = SampleStore | MemorySampleStore
 Row: TypeAlias = tuple[Labels, int, float]
@@ -35,6 +37,7 @@ async def open_store(
     *,
     telemetry: Telemetry | None = None,
     offload: Offload | None = None,
+    vault: Vault | None = None,
 ) -> AsyncIterator[SampleStore]:
     """A real store on the loop's own thread, unless an offload is given. One path at a time in a process."""
     threads = offload or InlineOffload()
@@ -42,6 +45,7 @@ async def open_store(
         path,
         settings,
         kept or RetentionSettings(),
+        vault=vault,
         clock=clock,
         telemetry=telemetry or Telemetry(),
         write=threads,
@@ -52,6 +56,11 @@ async def open_store(
         yield store
     finally:
         await store.close()
+
+
+def vault_for(kind: str) -> Vault | None:
+    """Keys for a kind of store that is encrypted."""
+    return Vault(KeyRing.fresh()) if kind.startswith("encrypted ") else None
 
 
 def batch(store: AnyStore, rows: Sequence[Row]) -> SampleBatch:

@@ -26,7 +26,7 @@ from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_deliver
 from tocsin.rules.settings import RulesSettings
 from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.samples.address import parse_address
-from tocsin.store.settings import RetentionSettings, StoreSettings
+from tocsin.store.settings import RetentionSettings, StoreSettings, check_encryption
 
 ENV_PREFIX = "TOCSIN_"
 NOT_SETTINGS = ("TOCSIN_CONFIG", "TOCSIN_DATA_DIR", "TOCSIN_ADMIN_PASSWORD")
@@ -93,6 +93,7 @@ def load_settings(
     settings = _read_secret_files(settings)
     if settings.store.url:
         parse_address(settings.store.url)
+    check_encryption(settings.store)
     check_smtp(settings.smtp)
     check_delivery(settings.delivery)
     return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -25,7 +25,9 @@ from tocsin.store.backup.chunk import Packing
 from tocsin.store.backup.manifest import Manifest
 from tocsin.store.backup.place import Place, open_place
 from tocsin.store.samples.embedded import PathLock
+from tocsin.store.sealing import Cipher
 from tocsin.store.state.engine import Database, parse_url
+from tocsin.store.vault import backup_cipher, keep, unlock
 
 JOURNAL, LOCK = ".journal", ".lock"
 """What stands beside a sample store."""
@@ -100,9 +102,13 @@ async def restore_into(
 ) -> Facts:
     place, made, packing = _open(settings, where, backup_id)
     make_data_dir(data_dir)
+    key = settings.store.encryption_key
+    vault = unlock(data_dir, key)
     await _finish_earlier(settings, world, data_dir)
+    if vault is not None:
+        vault = replace(vault, work=None)  # all of it is written by us, under these keys
     samples = samples_of(data_dir)
-    state = StateTarget(settings.state.url or sqlite_url(data_dir))
+    state = StateTarget(settings.state.url or sqlite_url(data_dir), None if vault is None else vault.cipher())
     with PathLock(samples):
         if not overwrite:
             await _refuse_what_is_there(samples, state)
@@ -110,7 +116,7 @@ async def restore_into(
         _remove_fresh(fresh)
         try:
             rows = sum(part.rows for part in made.samples)
-            restoring.put_samples(fresh, settings.store, place, made, packing, watch("samples", rows))
+            restoring.put_samples(fresh, settings.store, vault, place, made, packing, watch("samples", rows))
             moves = () if settings.store.url else _moves(fresh, samples)
             note = await _put_state(state, moves, data_dir, world, place, made, packing, watch)
         except BaseException:
@@ -119,6 +125,8 @@ async def restore_into(
             raise
         finally:
             swap.remove(fresh.with_name(fresh.name + LOCK))
+        if vault is not None:
+            keep(data_dir, vault, key)
         swap.finish(data_dir, note)
     return facts_of(made)
 
@@ -155,15 +163,16 @@ async def _put_state(
 class StateTarget:
     """The database that the state is restored into; `file` is None where it is no file of ours."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cipher: Cipher | None) -> None:
         self._url = url
+        self._cipher = cipher
         parsed = parse_url(url)
         self.file = Path(parsed.database or "").absolute() if parsed.get_backend_name() == "sqlite" else None
 
     async def holds_anything(self) -> bool:
         if self.file is not None:
             return swap.holds_anything(self.file)
-        async with _database(self._url) as database:
+        async with _database(self._url, self._cipher) as database:
             return await database.read(restoring.has_tables)
 
     async def write_beside(self, work: Callable[[sa.Connection], None]) -> swap.Move:
@@ -172,7 +181,7 @@ class StateTarget:
         fresh = swap.fresh_beside(self.file)
         swap.remove_sqlite(fresh)
         try:
-            async with _database(f"sqlite:///{fresh}") as database:
+            async with _database(f"sqlite:///{fresh}", self._cipher) as database:
                 await database.prepare(work)
             swap.sync_tree(fresh)
         except BaseException:
@@ -187,13 +196,13 @@ class StateTarget:
             work(connection)
             before_commit()
 
-        async with _database(self._url) as database:
+        async with _database(self._url, self._cipher) as database:
             await database.write(both)
 
 
 @asynccontextmanager
-async def _database(url: str) -> AsyncIterator[Database]:
-    database = Database(url, write=InlineOffload(), read=InlineOffload())
+async def _database(url: str, cipher: Cipher | None) -> AsyncIterator[Database]:
+    database = Database(url, write=InlineOffload(), read=InlineOffload(), cipher=cipher)
     try:
         yield database
     finally:
@@ -225,7 +234,8 @@ def _place(settings: Settings, where: str | None) -> Place:
 
 def _open(settings: Settings, where: str | None, backup_id: str | None) -> tuple[Place, Manifest, Packing]:
     place = _place(settings, where)
-    made, packing = backups.read(place, manifests.find(place, backup_id), None)
+    sealer = backup_cipher(settings.store.encryption_key)
+    made, packing = backups.read(place, manifests.find(place, backup_id), sealer)
     return place, made, packing
 
 

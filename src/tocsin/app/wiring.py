@@ -47,6 +47,7 @@ from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
+from tocsin.store.vault import Vault, backup_cipher, keep, unlock
 from tocsin.version import __version__
 
 log = get_log("app")
@@ -69,12 +70,37 @@ class Engine:
 
 @asynccontextmanager
 async def open_state_store(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[State]:
-    """Raises UserError where the directory or the URL cannot work, StoreError where the database is away."""
+    """Raises UserError where the directory, its key or the URL cannot work, StoreError where the database is away."""
+    async with open_state_with(settings, data_dir, world, await unlocked(settings, data_dir, world)) as state:
+        yield state
+
+
+async def unlocked(settings: Settings, data_dir: Path, world: World) -> Vault | None:
+    """The keys of the data directory, which is made where it is missing.
+
+    What the database of a new directory holds already is sealed: it may be one on a server.
+    """
     make_data_dir(data_dir)
+    vault = unlock(data_dir, settings.store.encryption_key)
     finish_restore(data_dir)
+    if vault is None or vault.work is None:
+        return vault
+    async with open_state_with(settings, data_dir, world, vault) as state:
+        await state.seal_again(vault.cipher(), vault.cipher())
+    done = replace(vault, work=None)
+    keep(data_dir, done, settings.store.encryption_key)
+    return done
+
+
+@asynccontextmanager
+async def open_state_with(
+    settings: Settings, data_dir: Path, world: World, vault: Vault | None
+) -> AsyncIterator[State]:
+    """Under these keys."""
     write, read = world.offload("state-write", 1), world.offload("state-read", STATE_READERS)
+    cipher = None if vault is None else vault.cipher()
     try:
-        state = await open_state(settings.state.url or sqlite_url(data_dir), write=write, read=read)
+        state = await open_state(settings.state.url or sqlite_url(data_dir), write=write, read=read, cipher=cipher)
         try:
             yield state
         finally:
@@ -87,11 +113,20 @@ async def open_state_store(settings: Settings, data_dir: Path, world: World) -> 
 @asynccontextmanager
 async def open_engine(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[Engine]:
     """The stores alone: what the Python API stands on, and the server too."""
+    async with open_engine_with(settings, data_dir, world, await unlocked(settings, data_dir, world)) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def open_engine_with(
+    settings: Settings, data_dir: Path, world: World, vault: Vault | None
+) -> AsyncIterator[Engine]:
+    """Under these keys."""
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(open_state_store(settings, data_dir, world))
+        state = await stack.enter_async_context(open_state_with(settings, data_dir, world, vault))
         await decide_restore(data_dir, state)
-        samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry))
+        samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry, vault))
         yield Engine(settings, world, telemetry, samples, state)
 
 
@@ -277,7 +312,8 @@ async def open_backups(engine: Engine, stack: AsyncExitStack, *, share: float) -
     world, settings = engine.world, engine.settings.backup
     saving = world.offload("backup", 1)
     stack.callback(saving.close)
-    about = Circumstances(world.clock, world.secrets, saving, share=share)
+    sealer = backup_cipher(engine.settings.store.encryption_key)
+    about = Circumstances(world.clock, world.secrets, saving, sealer, share)
     stores = Stores(engine.samples, engine.state)
     backups = Backups(stores, engine.state.backups, settings, about, engine.telemetry, places_of(settings))
     stack.push_async_callback(backups.close)

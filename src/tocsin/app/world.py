@@ -25,6 +25,7 @@ from tocsin.runtime.offload import DaemonOffload, Offload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.ports import SampleDump
 from tocsin.store.samples.store import SampleStats, SampleStore
+from tocsin.store.vault import Vault
 
 
 class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, Protocol):
@@ -43,7 +44,7 @@ class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, P
     async def stats(self) -> SampleStats: ...
 
 
-OpenSamples = Callable[["World", Path, Settings, Telemetry], AbstractAsyncContextManager[Samples]]
+OpenSamples = Callable[["World", Path, Settings, Telemetry, Vault | None], AbstractAsyncContextManager[Samples]]
 OpenReceivers = Callable[["World", Settings, Telemetry], Receiver]
 OpenMachine = Callable[[HostSettings], tuple[Sequence[Family], FileSystems | None]]
 
@@ -65,8 +66,10 @@ class World:
 
 
 @asynccontextmanager
-async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Samples]:
-    """The embedded engine, with threads of its own."""
+async def clickhouse(
+    world: World, data_dir: Path, settings: Settings, telemetry: Telemetry, vault: Vault | None
+) -> AsyncIterator[Samples]:
+    """The embedded engine, with threads of its own; encrypted where there is a vault."""
     write, read = world.offload("samples-write", 1), world.offload("samples-read", settings.store.readers)
     journaling = world.offload("samples-journal", 1)
     try:
@@ -74,6 +77,7 @@ async def clickhouse(world: World, data_dir: Path, settings: Settings, telemetry
             data_dir / "samples",
             settings.store,
             settings.retention,
+            vault=vault,
             clock=world.clock,
             telemetry=telemetry,
             write=write,

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tocsin.model.duration import DAY_MS, Duration
+from tocsin.store.sealing import parse_key
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """The engine that keeps samples: how it commits, how much it takes, and what a read may cost."""
 
+    encryption_key: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "doc": "32 bytes as base64 or hex, from `tocsin key new`; empty: nothing is encrypted (see the guide)",
+            "secret": True,
+        },
+    )
+    encryption_key_file: str = field(default="", metadata={"doc": "a file that holds the key, to keep it out of here"})
     url: str = field(
         default="",
         repr=False,
@@ -78,6 +88,12 @@ class StoreSettings:
     cache_mb: int = field(
         default=32, metadata={"doc": "Megabytes that the engine may keep of marks, and again of primary indexes."}
     )
+
+
+def check_encryption(settings: StoreSettings) -> None:
+    """Raises UserError where the key is none; it does not repeat the key."""
+    if settings.encryption_key:
+        parse_key(settings.encryption_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ async def everything(store: AnyStore) -> tuple[object, ...]:
 @asynccontextmanager
 async def restored(place: Folder, clock: Clock, path: Path, cipher: Cipher | None = None) -> AsyncIterator[AnyStore]:
     made, packing = read(place, newest(place), cipher)
-    put_samples(path, UNSYNCED, place, made, packing, lambda _: None)
+    put_samples(path, UNSYNCED, None, place, made, packing, lambda _: None)
     async with open_store(path, clock) as store:
         yield store
 
@@ -123,11 +123,11 @@ async def test_samples_move_between_a_server_and_the_engine_inside(
     async with restored(place, clock, tmp_path / "restored") as store:
         assert await everything(store) == before
     found, packing = read(place, made.id, None)
-    put_samples(tmp_path / "unused", other, place, found, packing, lambda _: None)
+    put_samples(tmp_path / "unused", other, None, place, found, packing, lambda _: None)
     async with open_store(tmp_path / "unused", clock, other) as store:
         assert await everything(store) == before
     with pytest.raises(UserError, match=r"holds samples already\. Restore into an empty database"):
-        put_samples(tmp_path / "unused", other, place, found, packing, lambda _: None)
+        put_samples(tmp_path / "unused", other, None, place, found, packing, lambda _: None)
 
 
 async def test_what_was_acknowledged_before_is_in_it_while_a_writer_goes_on(
@@ -256,7 +256,7 @@ async def test_damage_is_named_when_it_is_looked_for_and_stops_a_restore(
     wrong = verify(place, *read(place, made.id, None))
     assert [one.name in wrong[0], "damaged" in wrong[0], "missing" in wrong[1], "damaged" in wrong[2]] == [True] * 4
     with pytest.raises(StoreError, match=f"chunk {one.name} is damaged"):
-        put_samples(tmp_path / "restored", UNSYNCED, place, *read(place, made.id, None), lambda _: None)
+        put_samples(tmp_path / "restored", UNSYNCED, None, place, *read(place, made.id, None), lambda _: None)
 
 
 async def test_a_manifest_that_is_damaged_or_cut_short_is_no_backup(

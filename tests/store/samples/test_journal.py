@@ -17,6 +17,7 @@ from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.store.samples.journal import MAGIC, SERIES_AT_ONCE, Journal, Record
+from tocsin.store.sealing import Cipher, KeyRing
 
 CPU = Labels.metric("system.cpu.usage", {"host": "ä"})
 NOTHING = SampleBatch(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0))
@@ -175,3 +176,64 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_an_empty_journal_has_no_records(tmp_path: Path) -> None:
     empty: list[Record] = []
     assert list(opened(tmp_path).replay()) == empty
+
+
+CIPHER = Cipher(KeyRing.fresh())
+
+
+def sealed(folder: Path, cipher: Cipher | None = CIPHER) -> Journal:
+    return Journal(folder, fsync=False, cipher=cipher)
+
+
+def test_a_sealed_journal_comes_back_whole_and_shows_nothing(tmp_path: Path) -> None:
+    journal = sealed(tmp_path)
+    journal.append([(5, CPU)], one(1.5))
+    journal.cut()
+    journal.append((), one(2.5))
+    first, *others = sealed(tmp_path).replay()
+    assert first.series == [(5, CPU)]
+    assert [record.batch.values.tolist() for record in others] == [[1.5], [2.5]]
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"system.cpu.usage" not in stored
+    assert np.float64(1.5).tobytes() not in stored
+
+
+def test_a_sealed_journal_is_not_read_without_its_key(tmp_path: Path) -> None:
+    sealed(tmp_path).append((), one(1.5))
+    for cipher in (None, Cipher(KeyRing.fresh())):
+        with pytest.raises(StoreError, match=r"there is no key|cannot be read"):
+            list(sealed(tmp_path, cipher).replay())
+
+
+def test_a_plain_journal_is_read_with_a_key_too(tmp_path: Path) -> None:
+    opened(tmp_path).append((), one(1.5))
+    journal = sealed(tmp_path)
+    journal.append((), one(2.5))
+    assert values(sealed(tmp_path)) == [1.5, 2.5]
+
+
+def test_a_sealed_record_opens_at_its_own_place_alone(tmp_path: Path) -> None:
+    journal = sealed(tmp_path)
+    journal.append((), one(1.5))
+    journal.append((), one(2.5))
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    size = (len(data) - len(MAGIC)) // 2
+    path.write_bytes(data[: len(MAGIC)] + data[-size:] + data[len(MAGIC) : -size])
+    with pytest.raises(StoreError, match="belongs somewhere else"):
+        values(sealed(tmp_path))
+
+
+@given(cut=st.integers(0, 150))
+@settings(max_examples=20)
+def test_the_torn_end_of_a_sealed_journal_is_left_out(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("torn")
+    journal = sealed(folder)
+    journal.append((), one(1.5))
+    (path,) = folder.iterdir()
+    whole = path.stat().st_size
+    journal.append((), one(2.5))
+    journal.close()
+    with path.open("r+b") as file:
+        file.truncate(max(whole, path.stat().st_size - cut))
+    assert values(sealed(folder)) == [1.5] + [2.5] * (not cut)

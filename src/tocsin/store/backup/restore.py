@@ -25,6 +25,7 @@ from tocsin.store.state.audit import write_audit
 from tocsin.store.state.migrate import migrate
 from tocsin.store.state.schema import backup, metadata, outbox
 from tocsin.store.state.schema import settings as stored_settings
+from tocsin.store.vault import Vault
 
 NOT_SENT = "Not sent: it was still waiting when the backup {} was made. Send it again if it still matters."
 BROKEN_OFF = "It was being made when this backup of it was taken."
@@ -33,16 +34,22 @@ Seen = Callable[[int], None]
 
 
 def put_samples(
-    path: Path, settings: StoreSettings, place: Place, made: Manifest, packing: Packing, seen: Seen
+    path: Path,
+    settings: StoreSettings,
+    vault: Vault | None,
+    place: Place,
+    made: Manifest,
+    packing: Packing,
+    seen: Seen,
 ) -> None:
-    """Into a sample store that is made at `path`, or at `settings.url`; `seen` hears the number of rows of each chunk.
+    """Into a sample store that is made at `path`, under these keys, or at `settings.url`.
 
-    Raises UserError where it holds rows already; StoreError where a chunk is missing or damaged, or the store has
-    other rows in the end.
+    `seen` hears the number of rows of each chunk. Raises UserError where it holds rows already; StoreError where a
+    chunk is missing or damaged, or the store has other rows in the end.
     """
     for part in made.samples:
         _check_columns(part)
-    opened = open_parts(path, settings)
+    opened = open_parts(path, settings, vault)
     try:
         if any(dump.parts(opened.writing, table) for table in TABLES):
             where = place_of(path, settings)

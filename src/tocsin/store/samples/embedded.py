@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
+from tocsin.store.samples.disks import Disks, storage_config
 from tocsin.store.samples.engine import IDS, LOCAL_PARTS, PARTS, refusal
 from tocsin.store.samples.native import Columns, Shape, decode, encode, height
 from tocsin.store.settings import StoreSettings
@@ -140,26 +141,32 @@ class EmbeddedConnection:
 class EmbeddedEngine:
     """The engine on `path`, a directory that is made where it is missing.
 
+    Its tables lie on `disks`. `lock` is that of the path where the caller has it already, and stays the caller's.
     Raises UserError where another process has it, or where this process has another path open.
     """
 
     table_settings = ""
 
-    def __init__(self, path: Path, settings: StoreSettings) -> None:
+    def __init__(
+        self, path: Path, settings: StoreSettings, disks: Disks | None = None, *, lock: PathLock | None = None
+    ) -> None:
         self._path = path.resolve()
         if "?" in str(self._path):
             raise UserError(f"{self._path} holds a question mark, which the sample store cannot open. Rename it.")
+        if disks is not None and disks.keys and not hasattr(os, "memfd_create"):
+            raise UserError("Encryption needs Linux: elsewhere the engine's keys would have to be written to a file.")
         self._settings = settings
-        self._lock = PathLock(self._path)
+        self._spilling = "" if disks is None or not disks.keys else _NO_SPILLING
+        self._lock = None if lock is not None else PathLock(self._path)
         self._config = Spool()  # its path needs no escaping in the connection string
-        self._config.fill(_server_config(settings).encode())
+        self._config.fill(_server_config(settings, storage_config(self._path, disks or Disks())).encode())
 
     def connect(self, *, reading: bool) -> EmbeddedConnection:
         import chdb  # noqa: PLC0415 - 200 MB and 0.2 s, paid only by a process that opens a store
 
         target = f"{self._path}?config-file={self._config.path}"
         try:
-            return EmbeddedConnection(chdb, target, _session(self._settings, reading=reading))
+            return EmbeddedConnection(chdb, target, _session(self._settings, self._spilling, reading=reading))
         except RuntimeError as error:
             if "already initialized" in str(error):
                 raise UserError(f"This process has another sample store open; close it before {self._path}.") from error
@@ -167,10 +174,11 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         self._config.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
 
-def _server_config(settings: StoreSettings) -> str:
+def _server_config(settings: StoreSettings, storage: str) -> str:
     """The engine's defaults would let its caches grow to gigabytes."""
     cache = settings.cache_mb * 1_000_000
     return (
@@ -179,12 +187,20 @@ def _server_config(settings: StoreSettings) -> str:
         f"<primary_index_cache_size>{cache}</primary_index_cache_size>"
         "<query_condition_cache_size>0</query_condition_cache_size>"
         "<compiled_expression_cache_size>0</compiled_expression_cache_size>"
+        f"{storage}"
         "</clickhouse>\n"
     )
 
 
-def _session(settings: StoreSettings, *, reading: bool) -> str:
-    common = "set max_threads = 2, compile_expressions = 0, compile_aggregate_expressions = 0"
+_NO_SPILLING = "".join(
+    f", max_bytes_before_external_{what} = 0, max_bytes_ratio_before_external_{what} = 0"
+    for what in ("group_by", "sort", "distinct", "join")
+)
+"""chdb writes what does not fit into memory to a plain folder of its own, whatever `tmp_policy` says."""
+
+
+def _session(settings: StoreSettings, spilling: str, *, reading: bool) -> str:
+    common = f"set max_threads = 2, compile_expressions = 0, compile_aggregate_expressions = 0{spilling}"
     if not reading:
         return f"{common}, enable_alp_codec = 1, max_partitions_per_insert_block = 0"
     return (

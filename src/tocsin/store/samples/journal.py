@@ -6,7 +6,8 @@ and reach the engine later, many at a time. After a crash the records are read a
 already are then inserted once more, which changes nothing: the later of two equal rows counts, and the order is kept.
 
 A segment is a file of records: size and CRC-32 of the payload, then the payload. Whatever follows the last whole
-record of a segment was never acknowledged.
+record of a segment was never acknowledged. With a cipher each payload is sealed, bound to its segment and its place
+there.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.runtime.log import get_log
+from tocsin.store.sealing import Cipher, SealError
 
 log = get_log("store")
 
 NewSeries: TypeAlias = Sequence[tuple[int, Labels]]
 
 MAGIC = b"tocsin journal 1\n"
+SEALED_MAGIC = b"tocsin sealed 1 \n"
+"""As long as the other."""
 SERIES_AT_ONCE = 20_000
 """Series in one record: about 5 MB."""
 
@@ -59,9 +63,10 @@ class Journal:
     Raises StoreError where the folder cannot be made or read.
     """
 
-    def __init__(self, folder: Path, *, fsync: bool) -> None:
+    def __init__(self, folder: Path, *, fsync: bool, cipher: Cipher | None = None) -> None:
         self._folder = folder
         self._fsync = fsync
+        self._cipher = cipher
         self._file: int | None = None
         self._written = 0
         try:
@@ -78,8 +83,9 @@ class Journal:
             records.append(_samples_record(batch))
         try:
             file = self._open()
+            at = self._written
             for record in records:
-                _write(file, record)
+                at += self._put(file, record, at)
         except OSError as error:
             self._take_back()
             raise _refusal(error) from error
@@ -90,7 +96,7 @@ class Journal:
             self._take_back()
             self._close_file()  # the system has given up the pages that it could not write: not this file again
             raise _refusal(error) from error
-        self._written += sum(len(part) for record in records for part in record)
+        self._written = at
 
     def cut(self) -> int:
         """End the segment: every record so far is in a segment up to the returned number, later ones are not."""
@@ -110,6 +116,14 @@ class Journal:
     def close(self) -> None:
         self._close_file()
 
+    def _put(self, file: int, payload: list[memoryview], at: int) -> int:
+        """How many bytes it took."""
+        if self._cipher is not None:
+            payload = [memoryview(self._cipher.seal(b"".join(payload), _context(self._number, at)))]
+        parts = _framed(payload)
+        _write(file, parts)
+        return sum(map(len, parts))
+
     def _open(self) -> int:
         if self._file is None:
             self._number += 1
@@ -118,7 +132,7 @@ class Journal:
             )
             self._kept.append(self._number)
             try:
-                _write(file, [memoryview(MAGIC)])
+                _write(file, [memoryview(MAGIC if self._cipher is None else SEALED_MAGIC)])
                 if self._fsync:
                     _sync_folder(self._folder)
             except OSError:
@@ -160,16 +174,29 @@ class Journal:
         except OSError as error:
             raise _refusal(error) from error
         at = len(MAGIC)
-        while data.startswith(MAGIC) and at < len(data):
+        sealed = data.startswith(SEALED_MAGIC)
+        while (sealed or data.startswith(MAGIC)) and at < len(data):
             end, payload = _payload(data, at)
             if payload is None:
                 break
-            yield _decoded(payload)
+            yield _decoded(self._opened(payload, number, at) if sealed else payload)
             at = end
         if at < len(data) and not last:
             # a kill leaves such an end in the last segment alone
             log.error("a segment of the journal is damaged", segment=path.name, kept_bytes=at, bytes=len(data))
             path.with_suffix(_DAMAGED).write_bytes(data)
+
+    def _opened(self, payload: memoryview, number: int, at: int) -> memoryview:
+        if self._cipher is None:
+            raise StoreError("The journal of the sample store is encrypted, and there is no key.")
+        try:
+            return memoryview(self._cipher.open(payload, _context(number, at)))
+        except SealError as error:
+            raise SealError(f"A record in {self._path(number)} cannot be read. {error}") from error
+
+
+def _context(number: int, at: int) -> bytes:
+    return f"journal {number} {at}".encode()
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -178,7 +205,7 @@ def _numbers(folder: Path) -> list[int]:
 
 def _series_record(series: NewSeries) -> list[memoryview]:
     body = msgspec.json.encode([(series_id, labels.as_dict()) for series_id, labels in series])
-    return _framed([memoryview(bytes([_SERIES]) + body)])
+    return [memoryview(bytes([_SERIES]) + body)]
 
 
 def _samples_record(batch: SampleBatch) -> list[memoryview]:
@@ -187,7 +214,7 @@ def _samples_record(batch: SampleBatch) -> list[memoryview]:
         np.ascontiguousarray(batch.times, "<i8"),
         np.ascontiguousarray(batch.values, "<f8"),
     )
-    return _framed([memoryview(_ROWS.pack(_SAMPLES, len(batch))), *(column.data.cast("B") for column in columns)])
+    return [memoryview(_ROWS.pack(_SAMPLES, len(batch))), *(column.data.cast("B") for column in columns)]
 
 
 def _framed(parts: list[memoryview]) -> list[memoryview]:

@@ -31,6 +31,7 @@ from tocsin.store.samples.schema import METRICS, ROWS, migrate
 from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
+from tocsin.store.vault import Vault
 
 log = get_log("store")
 
@@ -132,6 +133,7 @@ class SampleStore:
         settings: StoreSettings,
         kept: RetentionSettings,
         *,
+        vault: Vault | None = None,
         clock: Clock,
         telemetry: Telemetry,
         write: Offload,
@@ -140,10 +142,12 @@ class SampleStore:
     ) -> Self:
         """Lock the path, bring its tables up to date, load the index and take what the journal holds.
 
+        With a vault all that is written is encrypted.
+
         Raises UserError where the path is in use or was written by a newer tocsin, StoreError where the
         engine cannot open it.
         """
-        parts = await write.run(open_parts, path, settings)
+        parts = await write.run(open_parts, path, settings, vault)
         store = cls(
             parts, settings, kept, clock=clock, telemetry=telemetry, write=write, read=read, journaling=journaling
         )
@@ -434,13 +438,19 @@ def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeri
         yield series, batches
 
 
-def open_parts(path: Path, settings: StoreSettings) -> Parts:
+def journal_of(path: Path) -> Path:
+    """The journal's folder, beside the engine's."""
+    return path.with_name(path.name + ".journal")
+
+
+def open_parts(path: Path, settings: StoreSettings, vault: Vault | None = None) -> Parts:
     with ExitStack() as stack:
-        engine = open_engine(path, settings)
+        engine = open_engine(path, settings, vault)
         stack.callback(engine.close)
         journal = None
         if not settings.url:
-            journal = Journal(path.with_name(path.name + ".journal"), fsync=settings.fsync)
+            cipher = None if vault is None else vault.cipher()
+            journal = Journal(journal_of(path), fsync=settings.fsync, cipher=cipher)
             stack.callback(journal.close)
         writing = engine.connect(reading=False)
         stack.callback(writing.close)

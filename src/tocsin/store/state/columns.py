@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tocsin.model.errors import UserError
-from tocsin.store.sealing import Cipher, SealError
+from tocsin.store.sealing import Cipher, SealError, key_of
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without a zone, alike in both databases
 _MS = timedelta(milliseconds=1)
@@ -109,6 +109,13 @@ def _cipher_of(dialect: sa.Dialect) -> Cipher | None:
 def seal_text(text: str, cipher: Cipher, context: str) -> str:
     """As it stands in the database."""
     return SEALED + base64.b64encode(cipher.seal(text.encode(), context.encode())).decode()
+
+
+def is_sealed_by(stored: str, cipher: Cipher | None) -> bool:
+    """Whether it was sealed with that cipher's current key; for None, whether it is plain."""
+    if cipher is None or not stored.startswith(SEALED):
+        return cipher is None and not stored.startswith(SEALED)
+    return key_of(base64.b64decode(stored[len(SEALED) :])) == cipher.ring.current.id
 
 
 def open_text(stored: str, cipher: Cipher | None, context: str) -> str:

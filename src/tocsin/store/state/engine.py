@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +79,10 @@ class Database:
             await self._write.run(self._use_wal)
         await self.write(work)
 
+    async def compact(self, tables: Sequence[str]) -> None:
+        """Write these tables anew, so that no file of the database holds what their rows were before."""
+        await self._write.run(self._vacuum, tables)
+
     async def close(self) -> None:
         """Give back every connection; the offloads belong to the caller."""
         await self._write.run(self._writer.dispose)
@@ -94,6 +98,19 @@ class Database:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise UserError(f"{self} is no SQLite database; give another path.", field="state.url") from error
             raise StoreError(f"The state database does not open: {_said(error)}.", retry_after_s=1.0) from error
+
+    def _vacuum(self, tables: Sequence[str]) -> None:
+        with self._one_at_a_time, meaningful_errors(), closing(self._writer.raw_connection()) as connection:
+            if not self.sqlite:
+                connection.rollback()
+                connection.driver_connection.autocommit = True  # type: ignore[union-attr] # psycopg's
+                try:
+                    connection.cursor().execute(f"VACUUM (FULL) {', '.join(tables)}")
+                finally:
+                    connection.driver_connection.autocommit = False  # type: ignore[union-attr]
+                return
+            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                connection.cursor().execute(statement)
 
     def _transact(self, engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
         with self._one_at_a_time, meaningful_errors(), engine.begin() as connection:

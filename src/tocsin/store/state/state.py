@@ -19,6 +19,7 @@ from tocsin.store.state.book import AlertBook
 from tocsin.store.state.engine import Database
 from tocsin.store.state.migrate import migrate
 from tocsin.store.state.outbox import Outbox
+from tocsin.store.state.reseal import Seen, seal_again
 from tocsin.store.state.rules import Rules
 from tocsin.store.state.settings import StoredSettings
 
@@ -58,6 +59,10 @@ class State:
     async def check(self) -> None:
         """Raises StoreError when the database does not answer."""
         await self._database.read(lambda connection: connection.execute(sa.select(1)).scalar_one())
+
+    async def seal_again(self, opener: Cipher | None, sealer: Cipher | None, seen: Seen | None = None) -> int:
+        """As `reseal` says."""
+        return await seal_again(self._database, opener, sealer, seen or (lambda _column, _done: None))
 
     async def close(self) -> None:
         """Give back the connections; the offloads belong to the caller."""
