@@ -12,6 +12,7 @@ ALL = {
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",
+    "clickhouse": "the way to a ClickHouse server over HTTP, beside the engine inside",
     "codecs": "layouts and codecs of samples over real shapes; the whole store beside VictoriaMetrics",
     "index": "a million series: memory, loading, finding, and all of them new at once",
     "encryption": "what encryption costs: inserts, reads, bytes a sample, with and without",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import pytest
 from tests.support.clickhouse import PASSWORD, Front, running_front
 from tests.support.clickhouse_front import Fault
 from tests.support.server import ServerProcess
+
+SENDERS, PUSHES, KILLS = 3, 40, 3
+WAIT_S = 60.0
 
 pytestmark = pytest.mark.process
 
@@ -84,6 +89,34 @@ def test_samples_and_alerts_live_through_the_death_of_the_clickhouse_server(
         assert firing(client) == ["Queue"]
     assert PASSWORD not in "".join(server.lines)
     assert not (tmp_path / "data" / "samples").exists()
+
+
+def test_nothing_acknowledged_is_lost_while_the_clickhouse_server_is_killed_over_and_over(
+    server: ServerProcess, front: Front
+) -> None:
+    """SIGKILL in the middle of inserts; each sample is sent until it is acknowledged, as senders do."""
+    first_s = time.time_ns() // 1_000_000_000 - 3_600
+    acknowledged = threading.Semaphore(0)
+
+    def send(client: httpx.Client, sender: int) -> None:
+        for number in range(PUSHES):
+            sample = {"name": "killed", "value": number, "timestamp": first_s + number, "tags": {"s": str(sender)}}
+            while client.post("/api/metrics", json=sample).status_code != 200:
+                pass
+            acknowledged.release()
+
+    with server.client() as client, ThreadPoolExecutor(SENDERS) as threads:
+        sent = [threads.submit(send, client, sender) for sender in range(SENDERS)]
+        for _ in range(KILLS):
+            for _ in range(SENDERS * PUSHES // (KILLS + 1)):
+                assert acknowledged.acquire(timeout=WAIT_S)
+            front.kill()
+            front.start()
+        for each in sent:
+            each.result()
+        asked: dict[str, Any] = {"name": "killed", "start": first_s, "end": first_s + PUSHES, "step": "1s"}
+        found = client.get("/api/metrics/range", params=asked).raise_for_status().json()["series"]
+    assert [series["avg"] for series in found] == [list(map(float, range(PUSHES)))] * SENDERS
 
 
 def test_a_start_without_the_clickhouse_server_says_so_in_one_sentence(tmp_path: Path, front: Front) -> None:

@@ -44,14 +44,19 @@ import lz4.frame
 CONNECTIONS = 6
 
 _STATUS = {
-    **dict.fromkeys((38, 41, 6, 7, 8, 9, 25, 26, 27, 43, 44, 47, 53, 62, 117, 36, 427, 69, 306), 400),
-    **dict.fromkeys((60, 46, 50, 56, 81, 115, 73, 63, 336, 511), 404),
+    **dict.fromkeys(
+        (6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676),
+        400,
+    ),
     194: 401,
-    **dict.fromkeys((192, 193, 516, 497), 403),
+    **dict.fromkeys((192, 193, 497, 512, 516), 403),
+    **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511), 404),
     159: 408,
-    223: 413,
+    381: 411,
+    229: 413,
+    779: 415,
     48: 501,
-    **dict.fromkeys((209, 76, 439), 503),
+    **dict.fromkeys((76, 209, 439), 503),
 }
 """HTTP status by exception code, 500 for all others."""
 
@@ -300,7 +305,7 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         where = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         engine: Server = self.server.engine
         if where.path == "/front/fault":
             asked = json.loads(body)
@@ -312,6 +317,17 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, b"There is no handle " + where.path.encode() + b"\n", {})
         else:
             self._query(engine, dict(parse_qsl(where.query, keep_blank_values=True)), body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks: list[bytes] = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline() not in (b"\r\n", b"\n", b""):
+            pass
+        return b"".join(chunks)
 
     def _query(self, engine: Server, parameters: dict[str, str], body: bytes) -> None:
         query_id = parameters.get("query_id") or str(uuid.uuid4())

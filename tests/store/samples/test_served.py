@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -319,3 +320,35 @@ def test_a_server_without_the_codec_alp_gets_another_one(front: Front) -> None:
     )
     assert not [codec for codec in found["codec"] if "ALP" in codec]
     engine.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_breaks_all_that_was_acknowledged_is_there_once_and_in_order(front: Front, seed: int) -> None:
+    """Each sample is sent until it is acknowledged, as senders do; every third one is written over again at once."""
+    chance = random.Random(seed)
+    kinds = ("drop_before", "drop_after", "error", "slow")
+    matches = ("insert into samples", "insert into series", "insert into rollup_hours", "select")
+    acknowledged: dict[tuple[Labels, int], float] = {}
+    refused = 0
+    async with open_store(NOWHERE, CLOCK, at(front.url())) as store:
+        for number in range(120):
+            if chance.random() < 0.4:
+                kind, match = chance.choice(kinds), chance.choice(matches)
+                front.fault(
+                    Fault(kind, match, times=chance.randint(1, 3), code=chance.choice((252, 319, 999)), seconds=0.01)
+                )
+            labels, at_ms = Labels.metric("m", {"n": str(number // 7)}), NOW - chance.randrange(40) * 3_600_000
+            for value in (float(number), -float(number)) if number % 3 == 0 else (float(number),):
+                while True:
+                    try:
+                        await store.append(batch(store, [(labels, at_ms, value)]))
+                    except StoreError:
+                        refused += 1
+                    else:
+                        acknowledged[labels, at_ms] = value
+                        break
+        front.forgive()
+        found = rows(await store.select([], 0, 2**62))
+    assert refused > 10
+    assert len(found) == len(acknowledged)
+    assert {(labels, at_ms): value for labels, at_ms, value in found} == acknowledged

@@ -59,7 +59,8 @@ class Engine(Protocol):
 
 _CODE = re.compile(r"Code: (\d+)\. DB::\w*Exception: (.*)", re.DOTALL)
 _TRAILER = re.compile(r"\s*\(version .*", re.DOTALL)
-_TOO_SLOW, _TOO_MUCH_MEMORY, _DISK_FULL = 159, 241, 243
+_TOO_SLOW = {159, 160}
+_TOO_MUCH_MEMORY, _DISK_FULL = 241, 243
 _TOO_MUCH_FOR_THE_USER = {158, 201, 307, 396}
 """Limits that an operator gave the user: rows, quota, bytes, rows or bytes of the result."""
 _BUSY = {202, 209, 210, 242, 252, 279, 285, 286, 289, 319, 999}
@@ -71,7 +72,7 @@ def refusal(error: Exception, doing: str) -> TocsinError:
     """The engine's error as ours. Source of the codes: ClickHouse, src/Common/ErrorCodes.cpp."""
     found = _CODE.search(str(error))
     code, said = (int(found[1]), _TRAILER.sub("", found[2])) if found else (0, str(error))
-    if code == _TOO_SLOW and doing == "read":
+    if code in _TOO_SLOW and doing == "read":
         return LimitError("The read took too long. Ask for a shorter time, a longer step or fewer series.")
     if code == _TOO_MUCH_MEMORY and doing == "read":
         return LimitError("The read needs too much memory. Ask for a shorter time, a longer step or fewer series.")
