@@ -60,6 +60,12 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/api/history"): READERS,
     ("GET", "/api/outbox"): OPERATORS,
     ("POST", "/api/outbox/{letter_id}/resend"): OPERATORS,
+    ("GET", "/api/scrape/jobs"): READERS,
+    ("POST", "/api/scrape/jobs"): EDITORS,
+    ("GET", "/api/scrape/jobs/{job_id}"): READERS,
+    ("PATCH", "/api/scrape/jobs/{job_id}"): EDITORS,
+    ("DELETE", "/api/scrape/jobs/{job_id}"): EDITORS,
+    ("GET", "/api/targets"): READERS,
     ("GET", "/api/users"): ADMINS,
     ("POST", "/api/users"): ADMINS,
     ("PATCH", "/api/users/{user_id}"): ADMINS,
@@ -79,7 +85,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
 
 async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     concrete = path.replace("{name:path}", "cpu")
-    for part in ("rule_id", "alert_id", "letter_id", "user_id", "token_id", "backup_id"):
+    for part in ("rule_id", "alert_id", "letter_id", "job_id", "user_id", "token_id", "backup_id"):
         concrete = concrete.replace(f"{{{part}}}", "999")
     return await client.request(method, concrete, json={} if method in ("POST", "PUT", "PATCH") else None)
 

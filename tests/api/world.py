@@ -26,7 +26,12 @@ from tocsin.app.backups import Backups, places_of
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.intake import Intake
 from tocsin.ingest.ports import SampleObserver
-from tocsin.ingest.settings import IngestSettings
+from tocsin.ingest.scrape.book import ScrapeBook
+from tocsin.ingest.scrape.discovery.loop import Discoverer, sources
+from tocsin.ingest.scrape.door import Door
+from tocsin.ingest.scrape.pool import TargetPool
+from tocsin.ingest.scrape.scraper import Scraper
+from tocsin.ingest.settings import IngestSettings, ScrapeSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.alert import AlertEvent, AlertEventKind, AlertState, Change
@@ -37,6 +42,7 @@ from tocsin.notify.settings import DeliverySettings
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import FixedClock
+from tocsin.runtime.dns import Resolver
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.settings import BackupSettings
@@ -77,6 +83,7 @@ class Api:
     state: State
     hub: Hub
     telemetry: Telemetry
+    scraper: Scraper
     tokens: dict[Role, str] = field(default_factory=dict)
 
     def client(self, role: Role | None = None, **more: Any) -> httpx.AsyncClient:
@@ -132,6 +139,10 @@ async def open_api(
     about = Circumstances(clock, lambda: next(secrets), inline)
     settings = BackupSettings()
     backups = Backups(Stores(samples, state), state.backups, settings, about, telemetry, places_of(settings))
+    door = Door(clock, inline, lambda: httpx.MockTransport(lambda _: httpx.Response(503, stream=httpx.ByteStream(b""))))
+    scraper = Scraper(ScrapeSettings(), ingest, appender, door, clock=clock, offload=inline, telemetry=telemetry)
+    pool = TargetPool(scraper, inline)
+    discoverer = Discoverer(pool, sources(door, Resolver(), inline), clock=clock, telemetry=telemetry)
     services = Services(
         gate=gate,
         people=people,
@@ -143,6 +154,7 @@ async def open_api(
         rules=rules,
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),
+        scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
         backups=backups,
         reader=samples,
@@ -153,7 +165,9 @@ async def open_api(
         readiness=(ReadinessCheck("The sample store", samples.check), *readiness),
         about=lambda: AboutInfo("0.1.0", AT_MS - 60_000, smtp=False, host_interval_ms=5_000),
     )
-    api = Api(build_api(services, server or ServerSettings(), site), services, clock, samples, state, hub, telemetry)
+    api = Api(
+        build_api(services, server or ServerSettings(), site), services, clock, samples, state, hub, telemetry, scraper
+    )
     for role in Role:
         _, api.tokens[role] = await people.create_token(f"{role} of the tests", role, None, TESTER)
     try:

@@ -102,7 +102,7 @@ def test_debians_exporter_and_prometheus_are_scraped_whole(tmp_path: Path) -> No
     assert stored["scrape_samples_scraped", frozenset(target)] == pytest.approx(len(shown), abs=50)
 
 
-def test_the_list_of_targets_is_read_again_and_a_mistake_in_it_changes_nothing(tmp_path: Path) -> None:
+def test_the_list_of_targets_is_read_again_and_jobs_are_added_while_it_runs(tmp_path: Path) -> None:
     with counting() as (first, asked), counting() as (second, _):
         environment = configure(tmp_path, job("first", first))
         with ServerProcess(tmp_path / "data", environment) as server:
@@ -117,6 +117,19 @@ def test_the_list_of_targets_is_read_again_and_a_mistake_in_it_changes_nothing(t
             wait_for_samples(server, "up", lambda seen: up("second", 1)(seen) and up("gone", 0)(seen))
             with server.client() as admin:
                 stored = kept(admin)
+                made = {"job_name": "made", "scrape_interval": "1s", "static_configs": [{"targets": [second]}]}
+                admin.post("/api/scrape/jobs", json=made).raise_for_status()
+            wait_for_samples(server, "up", up("made", 1))
+            listed = json.loads(server.run("targets", "--json"))["items"]
+            assert {(one["job_name"], one["health"]) for one in listed} == {
+                ("first", "up"),
+                ("second", "up"),
+                ("gone", "down"),
+                ("made", "up"),
+            }
+            (down,) = json.loads(server.run("targets", "--health", "down", "--json"))["items"]
+            assert down["error"] == "Cannot connect: Connection refused"
+            assert "down" in server.run("targets", "--job", "gone")
         latest = stored["asked", frozenset({("job", "first"), ("instance", first)})]
         assert latest is not None
         assert 2 < latest <= len(asked)

@@ -18,6 +18,8 @@ class Permission(StrEnum):
     ALERTS_ACKNOWLEDGE = "alerts.acknowledge"
     RULES_READ = "rules.read"
     RULES_WRITE = "rules.write"
+    SCRAPE_READ = "scrape.read"
+    SCRAPE_WRITE = "scrape.write"
     OUTBOX_READ = "outbox.read"
     OUTBOX_RESEND = "outbox.resend"
     PEOPLE_MANAGE = "people.manage"
@@ -26,9 +28,9 @@ class Permission(StrEnum):
     SETTINGS_WRITE = "settings.write"
 
 
-_VIEWER = frozenset({Permission.METRICS_READ, Permission.ALERTS_READ, Permission.RULES_READ})
+_VIEWER = frozenset({Permission.METRICS_READ, Permission.ALERTS_READ, Permission.RULES_READ, Permission.SCRAPE_READ})
 _OPERATOR = _VIEWER | {Permission.ALERTS_ACKNOWLEDGE, Permission.OUTBOX_READ, Permission.OUTBOX_RESEND}
-_EDITOR = _OPERATOR | {Permission.RULES_WRITE, Permission.METRICS_WRITE}
+_EDITOR = _OPERATOR | {Permission.RULES_WRITE, Permission.SCRAPE_WRITE, Permission.METRICS_WRITE}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.WRITER: frozenset({Permission.METRICS_WRITE}),

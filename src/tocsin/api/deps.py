@@ -21,6 +21,7 @@ from tocsin.api.ports import BackupDesk, SampleReader
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.intake import Intake
+from tocsin.ingest.scrape.book import ScrapeBook
 from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries
@@ -72,6 +73,7 @@ class Services:
     rules: RuleBook
     arrival: Arrival
     alerts: AlertBook
+    scraping: ScrapeBook
     outbox: OutboxDesk
     backups: BackupDesk
     reader: SampleReader

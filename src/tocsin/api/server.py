@@ -30,6 +30,7 @@ from tocsin.api.routes import (
     people,
     remote_write,
     rules,
+    scrape,
     session,
     trends,
 )
@@ -48,6 +49,7 @@ FAMILIES = (
     alerts,
     history,
     outbox,
+    scrape,
     people,
     audit,
     backups,

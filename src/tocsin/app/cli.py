@@ -229,6 +229,33 @@ def alerts_ack(
     print(f"Acknowledged {alert['rule_name']} as {alert['acknowledged_by']}.")
 
 
+@app.command("targets")
+def targets(
+    job: Annotated[str | None, typer.Option(help="Of this scrape job alone.")] = None,
+    health: Annotated[str | None, typer.Option(help="up, down or unknown.")] = None,
+    dropped: Annotated[bool, typer.Option("--dropped", help="What relabelling left out, and why.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List the targets that are scraped, and how they are."""
+    asked = {"state": "dropped" if dropped else "active", "job": job, "health": health}
+    found = _all_pages(
+        config, data_dir, "/api/targets", {name: value for name, value in asked.items() if value is not None}
+    )
+    if as_json:
+        _print_json({"items": found, "next": None})
+    elif not found:
+        print("There are no such targets.")
+    elif dropped:
+        rows = [{**one, "address": one["discovered"].get("__address__"), "reason": one["error"]} for one in found]
+        _print_table(rows, ["job_name", "address", "reason"])
+    else:
+        for one in found:
+            one["error"] = one["error"] or one["warning"]
+        _print_table(found, ["job_name", "url", "health", "samples", "error"])
+
+
 @user_app.command("add")
 def user_add(
     name: Annotated[str, typer.Argument(help="The name to sign in with.")],

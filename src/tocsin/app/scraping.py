@@ -10,6 +10,8 @@ from pathlib import Path
 from tocsin.app.config import Settings
 from tocsin.app.world import World
 from tocsin.ingest.appender import Appender
+from tocsin.ingest.ports import ScrapeJobStore
+from tocsin.ingest.scrape.book import ScrapeBook
 from tocsin.ingest.scrape.config import ScrapeConfig, read_config
 from tocsin.ingest.scrape.discovery.loop import Discoverer, sources
 from tocsin.ingest.scrape.door import Door
@@ -29,7 +31,7 @@ class Scraping:
 
     scraper: Scraper
     discoverer: Discoverer
-    targets: TargetPool
+    book: ScrapeBook
     files: Offload
 
     async def read(self, settings: Settings) -> ScrapeConfig:
@@ -42,7 +44,7 @@ class Scraping:
 
 @asynccontextmanager
 async def open_scraping(
-    settings: Settings, appender: Appender, world: World, telemetry: Telemetry
+    settings: Settings, jobs: ScrapeJobStore, appender: Appender, world: World, telemetry: Telemetry
 ) -> AsyncIterator[Scraping]:
     """Raises UserError where the scrape file is wrong."""
     async with AsyncExitStack() as stack:
@@ -63,8 +65,8 @@ async def open_scraping(
         pool = TargetPool(scraper, reading)
         discoverer = Discoverer(pool, sources(door, Resolver(), files), clock=world.clock, telemetry=telemetry)
         stack.push_async_callback(discoverer.close)
-        scraping = Scraping(scraper, discoverer, pool, files)
-        await discoverer.set_jobs((await scraping.read(settings)).jobs)
+        scraping = Scraping(scraper, discoverer, ScrapeBook(jobs, discoverer, pool, world.clock), files)
+        await scraping.book.load((await scraping.read(settings)).jobs)
         yield scraping
 
 

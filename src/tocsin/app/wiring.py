@@ -161,7 +161,7 @@ class Server:
         samples.retention_ms = retention.raw
         samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
         self.dispatcher.reload(route_of(settings), settings.alerts)
-        await self.scraping.discoverer.set_jobs(scraped.jobs)
+        await self.scraping.book.load(scraped.jobs)
         log.info("settings reloaded")
 
 
@@ -257,7 +257,9 @@ async def open_server(
             settings.graphite, settings.ingest, appender, clock=clock, offload=parsing, telemetry=telemetry
         )
         statsd = StatsdListener(settings.statsd, settings.ingest, appender, clock=clock, telemetry=telemetry)
-        scraping = await stack.enter_async_context(open_scraping(settings, appender, world, telemetry))
+        scraping = await stack.enter_async_context(
+            open_scraping(settings, state.scrape_jobs, appender, world, telemetry)
+        )
         started_ms = clock.now_ms()
         services = Services(
             gate=gate,
@@ -270,6 +272,7 @@ async def open_server(
             rules=rules,
             arrival=arrival,
             alerts=AlertBook(state.book, hub, clock),
+            scraping=scraping.book,
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
             backups=backups,
             reader=samples,

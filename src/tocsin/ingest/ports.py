@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from tocsin.model.audit import AuditEntry
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
+from tocsin.model.scrape import StoredJob
 from tocsin.model.series import MetricInfo, SampleBatch
 
 
@@ -66,4 +68,24 @@ class SampleObserver(Protocol):
 class MetadataSink(Protocol):
     async def describe(self, infos: Sequence[MetricInfo]) -> None:
         """Remember what metrics measure; the last word wins, an empty field changes nothing."""
+        ...
+
+
+class ScrapeJobStore(Protocol):
+    """Scrape jobs, and with each change its audit entry in the same transaction. Raises StoreError."""
+
+    async def jobs(self) -> tuple[StoredJob, ...]:
+        """All, by id."""
+        ...
+
+    async def add_job(self, job: StoredJob, entry: AuditEntry) -> StoredJob:
+        """Save it and give it an id. Raises ConflictError where the name is taken."""
+        ...
+
+    async def replace_job(self, job: StoredJob, entry: AuditEntry) -> StoredJob:
+        """Save over the version `job.version`, which rises by one. Raises NotFoundError, ConflictError."""
+        ...
+
+    async def delete_job(self, job_id: int, entry: AuditEntry) -> None:
+        """Raises NotFoundError."""
         ...

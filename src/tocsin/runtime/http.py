@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,8 +118,13 @@ async def _bounded(response: httpx.Response, bytes_max: int) -> bytes:
 
 
 def _why(error: httpx.TransportError) -> str:
-    """A sentence; httpx leaves the text of some errors empty."""
-    said = str(error).strip() or type(error).__name__
+    """A sentence. httpx and what lies below it often say little; the first cause knows."""
+    first = _first_cause(error)
+    said = str(first).strip() or str(error).strip() or type(error).__name__
+    if isinstance(first, OSError) and first.errno and not isinstance(first, ssl.SSLError | socket.gaierror):
+        said = os.strerror(first.errno)
+    elif isinstance(first, socket.gaierror) and first.strerror:
+        said = first.strerror
     match error:
         case httpx.ConnectError():
             return f"Cannot connect: {said}"
@@ -127,6 +134,17 @@ def _why(error: httpx.TransportError) -> str:
             return f"The answer is not HTTP, or ended too early: {said}"
         case _:
             return f"The connection broke: {said}"
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Of several that failed together (the addresses of a name), the last one's."""
+    while True:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[-1]
+        if not isinstance(cause, Exception):
+            return error
+        error = cause
 
 
 def retry_after_s(response: httpx.Response) -> float | None:

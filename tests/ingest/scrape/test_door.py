@@ -106,7 +106,7 @@ async def test_a_whole_scrape_over_a_socket() -> None:
 async def test_nobody_there_is_said() -> None:
     async with serving(fine) as port:
         pass
-    with pytest.raises(TransientError, match="Cannot connect"):
+    with pytest.raises(TransientError, match="Cannot connect: Connection refused"):
         await ask(f"http://127.0.0.1:{port}/")
 
 

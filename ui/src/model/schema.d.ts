@@ -348,6 +348,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scrape/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Scrape Jobs
+         * @description All scrape jobs by name, those of the configuration file too.
+         */
+        get: operations["listScrapeJobs"];
+        put?: never;
+        /**
+         * Create Scrape Job
+         * @description A new job: one entry of Prometheus' `scrape_configs`. It may name no files of the server.
+         */
+        post: operations["createScrapeJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scrape/jobs/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Scrape Job
+         * @description One job that was made here.
+         */
+        get: operations["readScrapeJob"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Scrape Job
+         * @description Delete a job. The series of its targets end; what was stored of them stays.
+         */
+        delete: operations["deleteScrapeJob"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Scrape Job
+         * @description Change some keys of a job, or pause it. Send the `version` that you read.
+         */
+        patch: operations["changeScrapeJob"];
+        trace?: never;
+    };
+    "/api/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Targets
+         * @description What is scraped, and what relabelling left out, by job and URL.
+         */
+        get: operations["listTargets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -763,6 +835,11 @@ export interface components {
             created: components["schemas"]["Rule"][];
         };
         /**
+         * Health
+         * @enum {string}
+         */
+        Health: "unknown" | "up" | "down";
+        /**
          * HistoryItem
          * @description One firing, completed when it resolved.
          */
@@ -1004,6 +1081,18 @@ export interface components {
              */
             description: string;
         };
+        /** NewScrapeJob */
+        NewScrapeJob: {
+            /**
+             * Enabled
+             * @description false: paused, and nothing of it is scraped
+             */
+            enabled?: boolean | null;
+            /** Job Name */
+            job_name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** NewToken */
         NewToken: {
             /** Name */
@@ -1244,6 +1333,68 @@ export interface components {
              */
             timestamp: string | number | null;
         };
+        /** ScrapeJob */
+        ScrapeJob: {
+            /**
+             * Id
+             * @description null for a job of the configuration file, which cannot be changed here
+             */
+            id: number | null;
+            /** Job Name */
+            job_name: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "file" | "api";
+            /** Enabled */
+            enabled: boolean;
+            /** Version */
+            version: number | null;
+            /**
+             * Config
+             * @description the entry as it was written, secrets masked
+             */
+            config: {
+                [key: string]: unknown;
+            };
+            targets: components["schemas"]["TargetCounts"];
+            /**
+             * Errors
+             * @description why it is not scraped, or why targets could not be found out
+             */
+            errors: string[];
+            /** Updated At */
+            updated_at: string | null;
+        };
+        /**
+         * ScrapeJobChange
+         * @description Keys that are sent are set, null takes one out. A secret that is sent as `<secret>` stays what it was.
+         */
+        ScrapeJobChange: {
+            /**
+             * Enabled
+             * @description false: paused, and nothing of it is scraped
+             */
+            enabled?: boolean | null;
+            /**
+             * Version
+             * @description what you read; a change of somebody else's then wins
+             */
+            version?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ScrapeJobList */
+        ScrapeJobList: {
+            /** Items */
+            items: components["schemas"]["ScrapeJob"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+        };
         /** Series */
         Series: {
             /** Name */
@@ -1323,6 +1474,99 @@ export interface components {
             stored: number;
             /** Rejected */
             rejected: components["schemas"]["Rejected"][];
+        };
+        /** Target */
+        Target: {
+            /** Job Name */
+            job_name: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "dropped";
+            /**
+             * Url
+             * @description null for a dropped one
+             */
+            url: string | null;
+            /**
+             * Labels
+             * @description what its series get
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Discovered
+             * @description what it was before relabelling
+             */
+            discovered: {
+                [key: string]: string;
+            };
+            health: components["schemas"]["Health"] | null;
+            /**
+             * Error
+             * @description why the last scrape failed, or why the target is dropped
+             */
+            error: string;
+            /**
+             * Warning
+             * @description what of the last answer was refused
+             */
+            warning: string;
+            /** Scraped At */
+            scraped_at: string | null;
+            /**
+             * Duration
+             * @description seconds that the last scrape took
+             */
+            duration: number | null;
+            /**
+             * Samples
+             * @description samples in the last answer
+             */
+            samples: number;
+            /**
+             * Kept
+             * @description samples that relabelling left of them
+             */
+            kept: number;
+            /**
+             * Missed
+             * @description scrapes left out because the one before took too long
+             */
+            missed: number;
+            /** Interval */
+            interval: number | null;
+            /** Timeout */
+            timeout: number | null;
+        };
+        /** TargetCounts */
+        TargetCounts: {
+            /** Up */
+            up: number;
+            /** Down */
+            down: number;
+            /**
+             * Unknown
+             * @description not asked yet
+             */
+            unknown: number;
+            /**
+             * Dropped
+             * @description left out by relabelling
+             */
+            dropped: number;
+        };
+        /** TargetList */
+        TargetList: {
+            /** Items */
+            items: components["schemas"]["Target"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
         };
         /** Token */
         Token: {
@@ -2178,6 +2422,208 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Letter"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listScrapeJobs: {
+        parameters: {
+            query?: {
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScrapeJobList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createScrapeJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewScrapeJob"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScrapeJob"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readScrapeJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScrapeJob"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteScrapeJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeScrapeJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScrapeJobChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScrapeJob"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTargets: {
+        parameters: {
+            query?: {
+                /** @description dropped: by relabelling */
+                state?: "active" | "dropped" | "any";
+                /** @description of this job alone */
+                job?: string | null;
+                /** @description active targets in this state alone */
+                health?: components["schemas"]["Health"] | null;
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetList"];
                 };
             };
             /** @description An error, with a sentence for a person */

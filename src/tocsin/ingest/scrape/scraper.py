@@ -74,13 +74,14 @@ class Watched:
     """A target that is scraped, and what is remembered of it from one scrape to the next.
 
     `seen` are the series of the last answer that could end, `live` while they have not ended; `line_up` are all that
-    were stored together, and `book` knows their ids.
+    were stored together, and `book` knows their ids. `order` is its place in a list of the job's targets.
     """
 
     target: Target
     job: ScrapeJob
     caller: Caller
     memory: ScrapeMemory
+    order: str
     refusal: str = ""
     report: tuple[Labels, ...] = ()
     seen: tuple[Labels, ...] = ()
@@ -178,7 +179,8 @@ class Scraper:
             await asyncio.gather(*running, return_exceptions=True)
 
     def _added(self, one: Wanted) -> Watched:
-        watched = Watched(one.target, one.job, Caller(self._door, one.job.http), self._memory(one), one.refusal)
+        caller, order = Caller(self._door, one.job.http), f"{one.target.url} {one.target.identity.series_id():016x}"
+        watched = Watched(one.target, one.job, caller, self._memory(one), order, one.refusal)
         watched.report = digest.report_labels(one.target.labels)
         watched.offset_ms = one.target.offset_ms()
         return watched

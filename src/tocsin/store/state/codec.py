@@ -14,6 +14,7 @@ from tocsin.model.matcher import parse_matcher
 from tocsin.model.outbox import Letter, LetterKind, LetterState, Target
 from tocsin.model.people import Allowance, AuditRow, Role, Session, SignInLink, Token, User
 from tocsin.model.rule import Condition, Rule, Severity
+from tocsin.model.scrape import StoredJob
 
 SECOND_MS = 1_000
 _SIGN_BIT = 1 << 63
@@ -56,6 +57,30 @@ def rule_of(row: sa.Row[Any]) -> Rule:
         enabled=row.enabled,
         description=row.description,
         template_key=row.template_key,
+        version=row.version,
+        created_at_ms=row.created_at_ms,
+        updated_at_ms=row.updated_at_ms,
+    )
+
+
+def job_values(job: StoredJob) -> dict[str, Any]:
+    """Every column of scrape_job but the id."""
+    return {
+        "name": job.name,
+        "config": dict(job.config),
+        "enabled": job.enabled,
+        "version": job.version,
+        "created_at_ms": job.created_at_ms,
+        "updated_at_ms": job.updated_at_ms,
+    }
+
+
+def job_of(row: sa.Row[Any]) -> StoredJob:
+    return StoredJob(
+        id=row.id,
+        name=row.name,
+        config=row.config,
+        enabled=row.enabled,
         version=row.version,
         created_at_ms=row.created_at_ms,
         updated_at_ms=row.updated_at_ms,

@@ -214,6 +214,19 @@ tokens = sa.Table(
     sqlite_autoincrement=True,
 )
 
+scrape_job = sa.Table(
+    "scrape_job",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("config", Sealed("scrape_job.config"), nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=TRUE),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 settings = sa.Table(
     "settings",
     metadata,

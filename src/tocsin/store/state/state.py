@@ -21,6 +21,7 @@ from tocsin.store.state.migrate import migrate
 from tocsin.store.state.outbox import Outbox
 from tocsin.store.state.reseal import Seen, seal_again
 from tocsin.store.state.rules import Rules
+from tocsin.store.state.scrape import ScrapeJobs
 from tocsin.store.state.settings import StoredSettings
 
 log = get_log("store")
@@ -38,6 +39,7 @@ class State:
         self.book = AlertBook(database)
         self.outbox = Outbox(database)
         self.access = Access(database)
+        self.scrape_jobs = ScrapeJobs(database)
         self.settings = StoredSettings(database)
         self.backups = Backups(database)
 
