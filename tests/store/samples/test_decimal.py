@@ -8,7 +8,8 @@ from tests.support.samples import floats
 
 from tocsin.model.duration import DAY_MS
 from tocsin.model.series import FloatArray, SampleBatch
-from tocsin.store.samples.decimal import BITS, Exponents, needed, values_of
+from tocsin.store.samples.decimal import BITS, Exponents, needed, pack_buckets, values_of
+from tocsin.store.samples.native import Columns
 
 ANY_BITS = st.integers(0, 2**64 - 1)
 DECIMAL = st.builds(lambda m, e: m / 10.0**e, st.integers(-(10**15), 10**15), st.integers(0, 15))
@@ -124,3 +125,36 @@ def test_rows_come_out_in_the_order_of_the_table() -> None:
 
 def test_no_rows_are_no_rows() -> None:
     assert exponents_of([]) == []
+
+
+def buckets(low: list[float], high: list[float], total: list[float], ids: list[int]) -> Columns:
+    count = len(low)
+    zeros = np.zeros(count, np.int64)
+    whole = {"id": np.array(ids, np.uint64), "t": zeros, "n": zeros, "first_t": zeros, "last_t": zeros}
+    edges = {"low": low, "high": high, "total": total, "first_v": high, "last_v": low}
+    return whole | {name: np.array(values) for name, values in edges.items()}
+
+
+def test_buckets_of_a_series_share_an_exponent() -> None:
+    packed = pack_buckets(buckets([1.5, 2.0, 7.0], [2.25, 3.0, 8.0], [3.75, 5.0, 15.0], [1, 1, 2]))
+    assert packed["e"].tolist() == [2, 2, 0]
+    assert packed["low_m"].tolist() == [150, 200, 7]
+    assert packed["total_m"].tolist() == [375, 500, 15]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), VALUE, VALUE, st.floats(-1e9, 1e9)), min_size=1, max_size=20))
+def test_the_values_of_a_bucket_come_back_bit_for_bit(rows: list[tuple[int, float, float, float]]) -> None:
+    series, low, high, total = (list(column) for column in zip(*sorted(rows, key=lambda row: row[0]), strict=True))
+    given_rows = buckets(low, high, total, [int(one) for one in series])
+    packed = pack_buckets(given_rows)
+    for name, m in (("low", "low_m"), ("high", "high_m"), ("first_v", "first_m"), ("last_v", "last_m")):
+        assert same(values_of(packed[m], packed["e"]), given_rows[name])
+    kept = values_of(packed["total_m"], packed["e"])
+    assert np.all((packed["e"] != BITS) | (kept == given_rows["total"]))
+    assert np.all(np.abs(kept - given_rows["total"]) <= 0.5 / 10.0 ** np.minimum(packed["e"], 18) * 1.001)
+
+
+def test_a_sum_beyond_2_to_the_53_keeps_the_bits_of_its_bucket() -> None:
+    packed = pack_buckets(buckets([9e15], [9e15], [2.7e16], [1]))
+    assert packed["e"].tolist() == [BITS]
+    assert packed["total_m"].view(np.float64).tolist() == [2.7e16]

@@ -14,11 +14,12 @@ from tests.support.samples import UNSYNCED, floats
 from tocsin.model.duration import DAY_MS
 from tocsin.model.labels import Labels
 from tocsin.model.series import FloatArray, IdArray, SampleBatch
-from tocsin.store.samples import repack, schema
-from tocsin.store.samples.decimal import Exponents
+from tocsin.store.samples import schema
+from tocsin.store.samples.decimal import Exponents, pack_samples
 from tocsin.store.samples.embedded import EmbeddedEngine
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.native import Columns, Shape
+from tocsin.store.samples.repack import ROWS_AT_ONCE, Repack
 
 NOW = 1_800_000_000_000
 DAYS = (-3, 0, 20_000)
@@ -78,10 +79,11 @@ def second_version(connection: Connection) -> None:
     connection.run(str(schema.MIGRATIONS[0][0]))
 
 
-def move(connection: Connection, rows_at_once: int = repack.ROWS_AT_ONCE) -> None:
+def move(connection: Connection, rows_at_once: int = ROWS_AT_ONCE) -> None:
+    repack = Repack("samples", "v", schema.SAMPLES, schema.ROWS, pack_samples)
     repack.set_aside(connection)
     connection.run(str(schema.MIGRATIONS[3][1]))
-    repack.move(connection, schema.ROWS, rows_at_once)
+    repack.move(connection, rows_at_once)
 
 
 def sample_batches() -> list[SampleBatch]:
@@ -150,3 +152,24 @@ def test_an_empty_store_has_nothing_to_move(engine: Connection) -> None:
     second_version(engine)
     move(engine)
     assert stored(engine) == ([], [])
+
+
+def test_roll_ups_are_moved_with_all_their_values(engine: Connection) -> None:
+    for table in ("rollup_5m", "rollup_5m_of_floats"):
+        engine.run(f"drop table if exists {table} sync")
+    engine.run(str(schema.MIGRATIONS[1][0]))
+    ids = np.repeat(np.arange(4, dtype=np.uint64), 5)
+    times = np.tile(np.arange(5) * 300_000, 4)
+    values = np.concatenate([np.arange(5) / 4, np.arange(5) / 7, [1.5, np.inf, 2.0, -0.0, 3.0], np.zeros(5)])
+    old = dict.fromkeys(("low", "high", "total", "first_v", "last_v"), values)
+    rows = old | {"id": ids, "t": times, "n": np.full(20, 3), "first_t": times + 1, "last_t": times + 2}
+    engine.insert("rollup_5m", schema.BUCKETS, rows)
+    for step in schema.MIGRATIONS[4][:3]:
+        if isinstance(step, str):
+            engine.run(step)
+        else:
+            step(engine)
+    moved = engine.read(f"select {schema.BUCKETS.names} from rollup_5m final order by id, t", schema.BUCKETS)
+    for name, kind in schema.BUCKETS.types.items():
+        before = rows[name]
+        assert (bits(moved[name]) == bits(before)) if kind == "Float64" else np.array_equal(moved[name], before), name

@@ -19,6 +19,7 @@ from tocsin.model.series import StepBlock
 from tocsin.runtime.clock import FixedClock
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.rollup import Kept, Span, plan
+from tocsin.store.samples.schema import BUCKETS
 from tocsin.store.samples.store import SampleStore
 
 ROOT = Path(__file__).parents[3]
@@ -181,6 +182,44 @@ async def test_samples_of_the_older_schema_are_rolled_up(tmp_path: Path, clock: 
         await rolled(newer)
         assert (await chart(newer)).resolution == "1h"
         assert present(await chart(newer)) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [[1.5, 1.25, 3.0, -2.75]],
+        [[1.5], [1.25], [3.0, 2.125]],
+        [[1.5, np.nan, 2.25], [np.nan]],
+        [[100 / 3, 200 / 7, 1e-9]],
+        [[2.0**60, 3.0, 2.0**55]],
+        [[9e15, 9e15, 9e15, 1.0]],
+        [[np.inf, 1.0, -np.inf]],
+        [[0.1] * 30],
+        [[5e-324, 1e300]],
+    ],
+    ids=["decimals", "more digits", "gaps", "bits", "large", "large sum", "infinite", "many", "extreme"],
+)
+@pytest.mark.parametrize(("table", "bucket_ms"), [("rollup_5m", 5 * MINUTE_MS), ("rollup_1h", HOUR_MS)])
+async def test_the_values_of_a_bucket_are_those_of_its_samples_to_the_bit(
+    store: SampleStore, pieces: list[list[float]], table: str, bucket_ms: int
+) -> None:
+    given: list[tuple[int, float]] = []
+    for piece in pieces:
+        rows = [(LONG_AGO + 100_000 * (len(given) + number), value) for number, value in enumerate(piece)]
+        await put(store, *rows)
+        given += rows
+    await rolled(store)
+    found = store._parts.writing.read(f"select {BUCKETS.names} from {table} final order by t", BUCKETS)
+    for at, bucket in enumerate(found["t"].tolist()):
+        inside = np.array([v for at_ms, v in given if at_ms // bucket_ms * bucket_ms == bucket and not np.isnan(v)])
+        assert found["n"][at] == len(inside)
+        if len(inside):
+            expected = np.array([inside.min(), inside.max(), inside[0], inside[-1]])
+            kept = np.array([found[name][at] for name in ("low", "high", "first_v", "last_v")])
+            assert np.array_equal(kept.view(np.int64), expected.view(np.int64))
+            with np.errstate(invalid="ignore"):
+                assert np.isclose(found["total"][at], inside.sum(), rtol=1e-15, equal_nan=True)
+    assert found["n"].sum() == sum(not np.isnan(value) for _, value in given)
 
 
 CHILD = f"""

@@ -28,7 +28,9 @@ EXPONENT_MAX = 18
 BITS = 19
 """Stands above every exponent: a series whose values fit no one exponent keeps them all so."""
 
-_M_MAX = 2**53
+M_MAX = 2**53
+"""Up to here every whole number is a float."""
+
 _SLOTS = 1 << 22
 _BLOCK = 1 << 14
 """Rows at once, so that the columns of a step stay in the processor's cache: a third of the time."""
@@ -86,7 +88,7 @@ def scaled(values: FloatArray, e: ExponentArray) -> tuple[TimeArray, BoolArray]:
             m[some] = np.rint(values[some] * powers)
             same = (m[some] / powers).view(np.int64) == values[some].view(np.int64)
             # a whole number beyond 2^53 is as good as a smaller one; digits beyond it are noise that only takes room
-            exact[some] = same & ((np.abs(m[some]) <= _M_MAX) | (exponents == 0)) & (exponents != BITS)
+            exact[some] = same & ((np.abs(m[some]) <= M_MAX) | (exponents == 0)) & (exponents != BITS)
     return m, exact
 
 
@@ -106,3 +108,28 @@ def needed(values: FloatArray) -> ExponentArray:
 def values_of(m: TimeArray, e: ExponentArray) -> FloatArray:
     """float64[n], bit for bit what was scaled."""
     return np.where(e == BITS, m.view(np.float64), m / _POWERS[e])
+
+
+def pack_samples(rows: Columns) -> Columns:
+    """schema.ROWS of whole series with columns id, t and v."""
+    return Exponents().encode(SampleBatch(rows["id"], rows["t"], rows["v"]), 0)
+
+
+def pack_buckets(rows: Columns) -> Columns:
+    """schema.BUCKET_ROWS of whole series with columns id, t, low, high, total, n, first_t, first_v, last_t, last_v.
+
+    The total is a sum of floats and so a little off; as a decimal it is nearer to what was meant.
+    """
+    four = [rows[name] for name in ("low", "high", "first_v", "last_v")]
+    starts = np.flatnonzero(np.concatenate(([True], rows["id"][1:] != rows["id"][:-1])))
+    of_series = np.maximum.reduceat(np.maximum.reduce([needed(values) for values in four]), starts)
+    e = np.repeat(of_series, np.diff(np.append(starts, len(rows["id"]))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = np.abs(rows["total"]) * _POWERS[e] < M_MAX
+    for values in four:
+        exact &= scaled(values, e)[1]
+    e[~exact] = BITS
+    packed = {name: rows[name] for name in ("id", "t", "n", "first_t", "last_t")} | {"e": e}
+    for name, values in zip(("low_m", "high_m", "first_m", "last_m", "total_m"), [*four, rows["total"]], strict=True):
+        packed[name] = np.where(exact, scaled(values, e)[0], values.view(np.int64))
+    return packed

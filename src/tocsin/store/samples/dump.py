@@ -19,11 +19,11 @@ import numpy as np
 
 from tocsin.model.series import SampleBatch
 from tocsin.store.samples.catalog import FORGOTTEN
-from tocsin.store.samples.decimal import Exponents
+from tocsin.store.samples.decimal import Exponents, pack_buckets
 from tocsin.store.samples.engine import PARTS, Connection
 from tocsin.store.samples.native import STRING, Columns, Shape, height
 from tocsin.store.samples.rollup import HOURS
-from tocsin.store.samples.schema import METRICS, ROWS, SAMPLES, SERIES, SERIES_DAYS
+from tocsin.store.samples.schema import BUCKET_ROWS, BUCKETS, METRICS, ROWS, SAMPLES, SERIES, SERIES_DAYS
 
 PIECE_BYTES = 8_000_000
 """About so many bytes of columns make a piece; one with four times as many is cut."""
@@ -31,21 +31,6 @@ TEXT_BYTES = 150
 """What a text is taken for."""
 
 ID_MAX = 2**64 - 1
-
-BUCKETS = Shape(
-    {
-        "id": "UInt64",
-        "t": "Int64",
-        "low": "Float64",
-        "high": "Float64",
-        "total": "Float64",
-        "n": "UInt64",
-        "first_t": "Int64",
-        "first_v": "Float64",
-        "last_t": "Int64",
-        "last_v": "Float64",
-    }
-)
 
 _PARTS = Shape({"partition": "String", "n": "UInt64", "mark": "String"})
 
@@ -145,6 +130,8 @@ def write(connection: Connection, table: str, columns: Columns, exponents: Expon
     if table == "samples":
         batch = SampleBatch(columns["id"], columns["t"], columns["v"])
         connection.insert(table, ROWS, exponents.encode(batch, 0))
+    elif TABLES[table].shape is BUCKETS:
+        connection.insert(table, BUCKET_ROWS, pack_buckets(columns))
     else:
         connection.insert(table, TABLES[table].shape, columns)
 

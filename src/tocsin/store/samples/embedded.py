@@ -202,7 +202,8 @@ _NO_SPILLING = "".join(
 def _session(settings: StoreSettings, spilling: str, *, reading: bool) -> str:
     common = f"set max_threads = 2, compile_expressions = 0, compile_aggregate_expressions = 0{spilling}"
     if not reading:
-        return f"{common}, enable_alp_codec = 1, max_partitions_per_insert_block = 0"
+        # a third of an insert's CPU went into removing duplicates, which merges and reads do anyhow
+        return f"{common}, enable_alp_codec = 1, max_partitions_per_insert_block = 0, optimize_on_insert = 0"
     return (
         f"{common}, do_not_merge_across_partitions_select_final = 1"
         f", max_execution_time = {settings.read_timeout.seconds}"

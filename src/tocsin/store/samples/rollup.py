@@ -21,8 +21,10 @@ import numpy as np
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.series import IdArray, SampleBatch, TimeArray
+from tocsin.store.samples.decimal import BITS, M_MAX
 from tocsin.store.samples.engine import PARTS, Connection
 from tocsin.store.samples.native import Shape
+from tocsin.store.samples.schema import BUCKET_ROWS
 
 FIVE_MINUTES_MS = 5 * MINUTE_MS
 BLOCK_MS = 30 * DAY_MS
@@ -45,7 +47,6 @@ _IDS = Shape({"id": "UInt64"})
 _PARTS = Shape({"block": "String", "n": "UInt64"})
 
 _HOURS_A_DAY = DAY_MS // HOUR_MS
-_COLUMNS = "id, t, low, high, total, n, first_t, first_v, last_t, last_v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +218,44 @@ def compute(connection: Connection, work: Work, ids: IdArray) -> None:
     span = work.span
     low, high = int(ids[0]), int(ids[-1])
     chosen = f"id >= {low} and id <= {high}" if work.ids is None else f"id in ({','.join(map(str, ids.tolist()))})"
+    within = f"{chosen} and t >= {span.start_ms} and t < {span.end_ms}"
     real = "not isNaN(v)"
+    _insert_buckets(
+        connection,
+        "rollup_5m",
+        f"select id, at - positiveModulo(at, {FIVE_MINUTES_MS}) as bucket, minIf(v, {real}) as low, "  # noqa: S608 - integers
+        f"maxIf(v, {real}) as high, sumIf(v, {real}) as total, countIf({real}) as n, minIf(at, {real}) as first_t, "
+        f"argMinIf(v, at, {real}) as first_v, maxIf(at, {real}) as last_t, argMaxIf(v, at, {real}) as last_v, "
+        f"minIf(scale, {real}) as e_low, maxIf(scale, {real}) as e_high "
+        f"from (select id, t as at, v, e as scale from samples final where {within}) group by id, bucket",
+    )
+    _insert_buckets(
+        connection,
+        "rollup_1h",
+        f"select id, at - positiveModulo(at, {HOUR_MS}) as bucket, minIf(b_low, some) as low, "  # noqa: S608 - integers
+        "maxIf(b_high, some) as high, sumIf(b_total, some) as total, sum(b_n) as n, minIf(b_first_t, some) as first_t, "
+        "argMinIf(b_first_v, b_first_t, some) as first_v, maxIf(b_last_t, some) as last_t, "
+        "argMaxIf(b_last_v, b_last_t, some) as last_v, minIf(scale, some) as e_low, maxIf(scale, some) as e_high "
+        "from (select id, t as at, low as b_low, high as b_high, total as b_total, n as b_n, first_t as b_first_t, "
+        "first_v as b_first_v, last_t as b_last_t, last_v as b_last_v, e as scale, n > 0 as some "
+        f"from rollup_5m final where {within}) group by id, bucket",
+    )
+
+
+def _insert_buckets(connection: Connection, table: str, grouped: str) -> None:
+    """Values with the exponent that all their samples had, unless the sum would be too large for it: see `decimal`."""
+    common = f"e_low = e_high and e_low < {BITS} and abs(total) * intExp10(e_low) < {M_MAX}"
     connection.run(
-        f"insert into rollup_5m ({_COLUMNS}) "  # noqa: S608 - integers
-        f"select id, at - positiveModulo(at, {FIVE_MINUTES_MS}) as bucket, minIf(v, {real}), maxIf(v, {real}), "
-        f"sumIf(v, {real}), countIf({real}), minIf(at, {real}), argMinIf(v, at, {real}), "
-        f"maxIf(at, {real}), argMaxIf(v, at, {real}) "
-        f"from (select id, t as at, v from samples final where {chosen} "
-        f"and t >= {span.start_ms} and t < {span.end_ms}) group by id, bucket "
+        f"insert into {table} ({BUCKET_ROWS.names}) "  # noqa: S608 - our own words
+        f"select id, bucket, e, {_packed('low')}, {_packed('high')}, {_packed('total')}, n, "
+        f"first_t, {_packed('first_v')}, last_t, {_packed('last_v')} "
+        f"from (select *, toInt8(multiIf(n = 0, 0, {common}, e_low, {BITS})) as e from ({grouped})) "
         "settings do_not_merge_across_partitions_select_final = 1"
     )
-    connection.run(
-        f"insert into rollup_1h ({_COLUMNS}) "  # noqa: S608 - integers
-        f"select id, at - positiveModulo(at, {HOUR_MS}) as bucket, minIf(low, n > 0), maxIf(high, n > 0), "
-        "sumIf(total, n > 0), sum(n), minIf(first_t, n > 0), argMinIf(first_v, first_t, n > 0), "
-        "maxIf(last_t, n > 0), argMaxIf(last_v, last_t, n > 0) "
-        "from (select id, t as at, low, high, total, n, first_t, first_v, last_t, last_v "
-        f"from rollup_5m final where {chosen} and t >= {span.start_ms} and t < {span.end_ms}) group by id, bucket "
-        "settings do_not_merge_across_partitions_select_final = 1"
-    )
+
+
+def _packed(value: str) -> str:
+    return f"if(e = {BITS}, reinterpretAsInt64({value}), toInt64(round({value} * intExp10(e))))"
 
 
 def drop_past(connection: Connection, table: str, cut_ms: int) -> int:

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 from tocsin.model.duration import DAY_MS, HOUR_MS
 from tocsin.model.errors import UserError
-from tocsin.store.samples import repack
-from tocsin.store.samples.decimal import BITS
+from tocsin.store.samples.decimal import BITS, pack_buckets, pack_samples
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.native import Shape
+from tocsin.store.samples.repack import Repack
 
 SAMPLES = Shape({"id": "UInt64", "t": "Int64", "v": "Float64"})
 """As samples are read."""
 ROWS = Shape({"id": "UInt64", "t": "Int64", "m": "Int64", "e": "Int8"})
 """As samples are written: see `decimal`."""
+BUCKETS = Shape(
+    {
+        "id": "UInt64",
+        "t": "Int64",
+        "low": "Float64",
+        "high": "Float64",
+        "total": "Float64",
+        "n": "UInt64",
+        "first_t": "Int64",
+        "first_v": "Float64",
+        "last_t": "Int64",
+        "last_v": "Float64",
+    }
+)
+"""As buckets of the roll-ups are read."""
+BUCKET_ROWS = Shape(
+    {
+        "id": "UInt64",
+        "t": "Int64",
+        "e": "Int8",
+        "low_m": "Int64",
+        "high_m": "Int64",
+        "total_m": "Int64",
+        "n": "UInt64",
+        "first_t": "Int64",
+        "first_m": "Int64",
+        "last_t": "Int64",
+        "last_m": "Int64",
+    }
+)
+"""As they are written: one exponent for all values of a bucket."""
 SERIES = Shape({"id": "UInt64", "labels": "String"})
 SERIES_DAYS = Shape({"id": "UInt64", "first": "Int64", "last": "Int64"})
 METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
@@ -29,8 +59,11 @@ Step: TypeAlias = str | Callable[[Connection], None]
 DAY = f"intDiv(t, {DAY_MS}) - (t < 0 and t % {DAY_MS} != 0)"
 """Days since 1970 that also work before it: integer division alone rounds towards zero."""
 
-VALUE = f"if(e = {BITS}, reinterpretAsFloat64(m), m / intExp10(e))"
-"""A sample's value: what `decimal.values_of` does."""
+
+def value(m: str) -> str:
+    """What `decimal.values_of` does, in SQL."""
+    return f"if(e = {BITS}, reinterpretAsFloat64({m}), {m} / intExp10(e))"
+
 
 # ReplacingMergeTree without a version column keeps the row that was inserted last.
 _FIRST = (
@@ -106,13 +139,45 @@ _DECIMALS = f"""
         t Int64 codec(DoubleDelta, ZSTD),
         m Int64 codec(Delta, T64('bit'), ZSTD),
         e Int8 codec(ZSTD),
-        v Float64 alias {VALUE}
+        v Float64 alias {value("m")}
     ) engine = ReplacingMergeTree partition by {DAY} order by (id, t)
     settings fsync_after_insert = 1, fsync_part_directory = 1
     """
-_FOURTH: tuple[Step, ...] = (repack.set_aside, _DECIMALS, partial(repack.move, shape=ROWS))
+_SAMPLES_REPACK = Repack("samples", "v", SAMPLES, ROWS, pack_samples)
+_FOURTH: tuple[Step, ...] = (_SAMPLES_REPACK.set_aside, _DECIMALS, _SAMPLES_REPACK.move)
 
-MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+
+def _decimal_rollup(table: str) -> tuple[Step, ...]:
+    turned = "Int64 codec(Delta, T64('bit'), ZSTD)"
+    statement = f"""
+    create table if not exists {table} (
+        id UInt64 codec(Delta, ZSTD),
+        t Int64 codec(DoubleDelta, ZSTD),
+        e Int8 codec(ZSTD),
+        low_m {turned},
+        high_m {turned},
+        total_m {turned},
+        n UInt64 codec(T64, ZSTD),
+        first_t Int64 codec(Delta, ZSTD),
+        first_m {turned},
+        last_t Int64 codec(Delta, ZSTD),
+        last_m {turned},
+        low Float64 alias {value("low_m")},
+        high Float64 alias {value("high_m")},
+        total Float64 alias {value("total_m")},
+        first_v Float64 alias {value("first_m")},
+        last_v Float64 alias {value("last_m")}
+    ) engine = ReplacingMergeTree
+    partition by intDiv(t, {30 * DAY_MS}) - (t < 0 and t % {30 * DAY_MS} != 0) order by (id, t)
+    settings fsync_after_insert = 1, fsync_part_directory = 1
+    """
+    repack = Repack(table, "low", BUCKETS, BUCKET_ROWS, pack_buckets)
+    return repack.set_aside, statement, repack.move
+
+
+_FIFTH = (*_decimal_rollup("rollup_5m"), *_decimal_rollup("rollup_1h"))
+
+MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """What leads from version n to n + 1. Each can be done again, as the engine has no transaction for them."""
 
 

@@ -257,6 +257,7 @@ def _writing(address: Address, *, alp: bool) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "async_insert": 0,
         "max_partitions_per_insert_block": 0,
+        "optimize_on_insert": 0,
         "max_execution_time": address.write_timeout.seconds,
     }
     if alp:
