@@ -17,7 +17,10 @@ from playwright.sync_api import Browser
 from tests.support.browser import chromium, sign_in
 from tests.support.server import ServerProcess
 
-PAGES = ("", "alerts", "history", "rules", "rules/1", "rules/new", "metrics", "metrics/system.cpu.usage", "outbox")
+PAGES = (
+    *("", "alerts", "history", "rules", "rules/1", "rules/new"),
+    *("metrics", "metrics/system.cpu.usage", "cardinality", "outbox"),
+)
 SETTINGS = ("settings", "settings/users", "settings/tokens", "settings/audit", "settings/backups")
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},

@@ -39,6 +39,23 @@ def test_a_sample_goes_in_and_its_trend_comes_out(server: ServerProcess) -> None
     assert "cli.metric is flat" in server.run("trend", "cli.metric")
 
 
+def test_series_and_labels_are_listed_and_counted(server: ServerProcess) -> None:
+    server.run("store", "cli.series", "1", "--tag", "queue=mail")
+    server.run("store", "cli.series", "1", "--tag", "queue=print")
+    assert sorted(server.run("series", "list", "cli.series").splitlines()) == [
+        'cli.series{queue="mail"}',
+        'cli.series{queue="print"}',
+    ]
+    (only,) = json.loads(server.run("series", "list", "cli.series", "-m", "queue=mail", "--json"))["items"]
+    assert only == {"name": "cli.series", "labels": {"queue": "mail"}}
+    assert server.run("series", "list", "--end", "1") == ""
+    assert server.run("series", "labels", "--name", "cli.series") == "__name__\nqueue\n"
+    assert server.run("series", "labels", "queue", "--name", "cli.series") == "mail\nprint\n"
+    told = json.loads(server.run("series", "stats", "--json"))
+    assert {"name": "cli.series", "series": 2} in told["metrics"]
+    assert "cli.series" in server.run("series", "stats")
+
+
 def test_the_default_rules_are_listed(server: ServerProcess) -> None:
     rules = json.loads(server.run("rules", "list", "--json"))["items"]
     assert [rule["name"] for rule in rules][:3] == ["High CPU Usage", "High Memory Usage", "Low Disk Space"]

@@ -46,6 +46,19 @@ def page_of(items: Sequence[T], key: Callable[[T], int | str], asked: PageReques
     return Page(part, _encoded(key(part[-1])) if part and more else None)
 
 
+def cursor_of(key: int) -> str:
+    """For a list that its store cuts: the last key that was given."""
+    return _encoded(key)
+
+
+def cursor_after(cursor: str | None) -> int | None:
+    """The key in a cursor of `cursor_of`. Raises UserError."""
+    key = None if cursor is None else _decoded(cursor)
+    if isinstance(key, str) or (key is not None and not 0 <= key < 1 << 64):
+        raise _wrong_cursor()
+    return key
+
+
 def _encoded(key: int | str) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 

@@ -33,9 +33,14 @@ class SampleReader(Protocol):
         ...
 
     async def series(
-        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+        after: int | None = None,
     ) -> tuple[Labels, ...]:
-        """The known series that fit, by id; with a limit only so many.
+        """The known series that fit, by id; with `after` only larger ids, with a limit only so many.
 
         With times only those that may have a sample with start ≤ time ≤ end: the span from a series' first
         to its last sample overlaps it. The span is known to the UTC day, or better.

@@ -31,6 +31,7 @@ from tocsin.api.routes import (
     remote_write,
     rules,
     scrape,
+    series,
     session,
     trends,
 )
@@ -44,6 +45,7 @@ GZIP_LEVEL = 4
 FAMILIES = (
     session,
     metrics,
+    series,
     trends,
     rules,
     alerts,

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from tocsin.model.errors import TocsinError, UserError
+from tocsin.model.labels import Labels
 from tocsin.version import __version__
 
 app = typer.Typer(
@@ -36,6 +38,8 @@ rules_app = typer.Typer(help="What is watched, and when it is wrong.", no_args_i
 alerts_app = typer.Typer(help="What is wrong now.", no_args_is_help=True)
 user_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 token_app = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+series_app = typer.Typer(help="Which series there are, and what there are many of.", no_args_is_help=True)
+app.add_typer(series_app, name="series")
 app.add_typer(rules_app, name="rules")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(user_app, name="user")
@@ -186,6 +190,83 @@ def trend(
         print(f"{name} is {answer['trend']}: avg {answer['avg']:.6g}, min {answer['min']:.6g}, max {answer['max']:.6g}")
 
 
+Metric = Annotated[str | None, typer.Argument(help="The metric's name; all unless given.")]
+Matching = Annotated[list[str] | None, typer.Option("--match", "-m", help='Such as mount="/"; may be repeated.')]
+Since = Annotated[str | None, typer.Option(help="Only series that may have samples since then: RFC 3339 or seconds.")]
+Until = Annotated[str | None, typer.Option(help="Only series that may have samples until then.")]
+
+
+@series_app.command("list")
+def series_list(
+    name: Metric = None,
+    match: Matching = None,
+    start: Since = None,
+    end: Until = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List the series that fit."""
+    series = _all_pages(config, data_dir, "/api/series", _listing(name, match, start, end))
+    if as_json:
+        _print_json({"items": series, "next": None})
+        return
+    for one in series:
+        print(Labels.metric(one["name"], one["labels"]))
+
+
+@series_app.command("labels")
+def series_labels(
+    label: Annotated[str | None, typer.Argument(help="List this label's values instead.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The metric's name; all unless given.")] = None,
+    match: Matching = None,
+    start: Since = None,
+    end: Until = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List the names of labels, or the values of one."""
+    path = "/api/labels" if label is None else f"/api/labels/{quote(label, safe='/')}/values"
+    texts = _all_pages(config, data_dir, path, _listing(name, match, start, end))
+    if as_json:
+        _print_json({"items": texts, "next": None})
+        return
+    for text in texts:
+        print(text)
+
+
+@series_app.command("stats")
+def series_stats(
+    limit: Annotated[int, typer.Option(help="How many of each kind.")] = 10,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Say how near the limits are, and what has the most series and values."""
+    told = _call(config, data_dir, "GET", "/api/series/stats", params={"limit": limit})
+    if as_json:
+        _print_json(told)
+        return
+    print(
+        f"{told['series']} series of {told['series_max']} that there may be, {told['label_pairs']} labels with values."
+    )
+    if told["metric_series_max"]:
+        print(f"Each metric may have {told['metric_series_max']}.")
+    print()
+    _print_table([{"metric": one["name"], "series": one["series"]} for one in told["metrics"]], ["metric", "series"])
+    print()
+    _print_table([{"label": one["name"], "values": one["values"]} for one in told["labels"]], ["label", "values"])
+    print()
+    pairs = [{"label and value": f"{one['name']}={one['value']}", "series": one["series"]} for one in told["pairs"]]
+    _print_table(pairs, ["label and value", "series"])
+
+
+def _listing(name: str | None, match: list[str] | None, start: str | None, end: str | None) -> dict[str, Any]:
+    asked = {"name": name, "match": match, "start": start, "end": end}
+    return {key: value for key, value in asked.items() if value is not None}
+
+
 @rules_app.command("list")
 def rules_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List the rules."""
@@ -296,7 +377,6 @@ def token_create(
 ) -> None:
     """Make a token and print it, alone. It is shown this once."""
     from tocsin.app.offline import create_token
-    from tocsin.model.labels import Labels
     from tocsin.model.people import Allowance
 
     allowance = Allowance(Labels.of(_labels(label)), rate, series_max)

@@ -93,9 +93,14 @@ class MemorySampleStore:
         return self._index.count(matchers)
 
     async def series(
-        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+        after: int | None = None,
     ) -> tuple[Labels, ...]:
-        return self._index.series(matchers, start_ms, end_ms, limit)
+        return self._index.series(matchers, start_ms, end_ms, limit, after)
 
     async def label_names(
         self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0

@@ -16,6 +16,7 @@ import type {
   RangeAnswer,
   Rule,
   RuleChange,
+  SeriesStats,
   SeriesValue,
   Session,
   Severity,
@@ -69,6 +70,7 @@ export class Client {
   metrics = (page: PageAsked = {}) => this.get<Page<Metric>>('api/metrics', { ...page })
   series = (name: string, match: readonly string[] = [], page: PageAsked = {}) =>
     this.get<Page<SeriesValue>>('api/metrics/series', { name, match, ...page })
+  seriesStats = (limit: number) => this.get<SeriesStats>('api/series/stats', { limit })
   range = (name: string, match: readonly string[], startMs: number, endMs: number, stepMs: number) =>
     this.get<RangeAnswer>('api/metrics/range', {
       name,

@@ -136,6 +136,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Series Names
+         * @description The series that fit, in the order of their ids.
+         */
+        get: operations["listSeriesNames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/series/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Series Stats
+         * @description How near the limits are, and what has the most series and values.
+         */
+        get: operations["showSeriesStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Label Names
+         * @description The names of the labels of the series that fit; `__name__` is the metric's own name.
+         */
+        get: operations["listLabelNames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels/{label}/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Label Values
+         * @description The values that a label has among the series that fit.
+         */
+        get: operations["listLabelValues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/trends/{name}": {
         parameters: {
             query?: never;
@@ -829,6 +909,32 @@ export interface components {
          * @enum {string}
          */
         Condition: ">" | ">=" | "<" | "<=" | "==" | "!=";
+        /** CountedLabel */
+        CountedLabel: {
+            /** Name */
+            name: string;
+            /**
+             * Values
+             * @description how many different values it has
+             */
+            values: number;
+        };
+        /** CountedMetric */
+        CountedMetric: {
+            /** Name */
+            name: string;
+            /** Series */
+            series: number;
+        };
+        /** CountedPair */
+        CountedPair: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /** Series */
+            series: number;
+        };
         /** CreatedRules */
         CreatedRules: {
             /** Created */
@@ -1424,6 +1530,57 @@ export interface components {
              */
             next: string | null;
         };
+        /** SeriesName */
+        SeriesName: {
+            /** Name */
+            name: string;
+            /**
+             * Labels
+             * @description all labels but the metric's name
+             */
+            labels: {
+                [key: string]: string;
+            };
+        };
+        /** SeriesNames */
+        SeriesNames: {
+            /** Items */
+            items: components["schemas"]["SeriesName"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+        };
+        /**
+         * SeriesStats
+         * @description How many series there are, and of what; the largest come first.
+         */
+        SeriesStats: {
+            /** Series */
+            series: number;
+            /**
+             * Series Max
+             * @description beyond it, new series are refused
+             */
+            series_max: number;
+            /**
+             * Metric Series Max
+             * @description the same for each metric; 0 is no limit
+             */
+            metric_series_max: number;
+            /**
+             * Label Pairs
+             * @description different labels with their values
+             */
+            label_pairs: number;
+            /** Metrics */
+            metrics: components["schemas"]["CountedMetric"][];
+            /** Labels */
+            labels: components["schemas"]["CountedLabel"][];
+            /** Pairs */
+            pairs: components["schemas"]["CountedPair"][];
+        };
         /**
          * Session
          * @description Who the caller is, and what they may do.
@@ -1562,6 +1719,16 @@ export interface components {
         TargetList: {
             /** Items */
             items: components["schemas"]["Target"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+        };
+        /** Texts */
+        Texts: {
+            /** Items */
+            items: string[];
             /**
              * Next
              * @description pass it as `cursor` to get the next page; null on the last
@@ -1984,6 +2151,166 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Range"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSeriesNames: {
+        parameters: {
+            query?: {
+                /** @description the metric's name */
+                name?: string | null;
+                /** @description a matcher such as `mount="/"` or `device=~"sd.*"`; may be repeated */
+                match?: string[] | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample since then */
+                start?: string | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample until then */
+                end?: string | null;
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesNames"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    showSeriesStats: {
+        parameters: {
+            query?: {
+                /** @description how many of each kind */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesStats"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLabelNames: {
+        parameters: {
+            query?: {
+                /** @description the metric's name */
+                name?: string | null;
+                /** @description a matcher such as `mount="/"` or `device=~"sd.*"`; may be repeated */
+                match?: string[] | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample since then */
+                start?: string | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample until then */
+                end?: string | null;
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Texts"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLabelValues: {
+        parameters: {
+            query?: {
+                /** @description the metric's name */
+                name?: string | null;
+                /** @description a matcher such as `mount="/"` or `device=~"sd.*"`; may be repeated */
+                match?: string[] | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample since then */
+                start?: string | null;
+                /** @description RFC 3339 or epoch seconds; only series that may have a sample until then */
+                end?: string | null;
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                label: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Texts"];
                 };
             };
             /** @description An error, with a sentence for a person */

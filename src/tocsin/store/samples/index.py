@@ -310,13 +310,20 @@ class LabelIndex:
         return np.asarray(np.sort(table.ids.data[self._find(table, matchers, start_ms, end_ms)]))
 
     def series(
-        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+        after: int | None = None,
     ) -> tuple[Labels, ...]:
-        """Those of `find`, in the same order; with a limit, only so many."""
+        """Those of `find`, in the same order; only ids larger than `after`, and with a limit only so many."""
         table = self._table
         ordinals = self._find(table, matchers, start_ms, end_ms)
-        order = np.argsort(table.ids.data[ordinals])
-        return tuple(table.labels_at(ordinal) for ordinal in _first(ordinals[order].tolist(), limit))
+        ids = table.ids.data[ordinals]
+        order = np.argsort(ids)
+        first = 0 if after is None else int(np.searchsorted(ids[order], np.uint64(after), "right"))
+        return tuple(table.labels_at(ordinal) for ordinal in _first(ordinals[order[first:]].tolist(), limit))
 
     def names(
         self, matchers: Sequence[Matcher] = (), start_ms: int | None = None, end_ms: int | None = None, limit: int = 0
