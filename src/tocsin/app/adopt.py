@@ -51,7 +51,11 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """What became of an older database; `…_skipped` counts by kind, `noted` what was kept with a change."""
+    """What became of an older database; `…_skipped` counts by kind, `noted` what was kept with a change.
+
+    In place there are also: how many rows were looked for in the sample store and found, and what became of the older
+    tables.
+    """
 
     source: str
     retention: str
@@ -65,6 +69,8 @@ class Report:
     samples_stored: int = 0
     samples_skipped: Counter[str] = field(default_factory=Counter)
     noted: Counter[str] = field(default_factory=Counter)
+    verified: int | None = None
+    older_tables: dict[str, str] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
     def tell(self, problems: Iterable[Problem], skipped: Counter[str]) -> None:
@@ -79,7 +85,7 @@ async def adopt(config: Path | None, data_dir: Path, where: str, zone: str) -> R
     """Raises UserError where the source is none or a server uses the data directory; StoreError."""
     settings, world = load_settings(config, os.environ), real_world()
     offload = world.offload("adopt", 1)
-    old = OldDatabase(where, _zone(zone))
+    old = OldDatabase(where, zone_of(zone))
     console = Console(stderr=True)
     bar = (TextColumn("samples"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     try:
@@ -98,20 +104,20 @@ async def copy(old: OldDatabase, engine: Engine, zone: str, offload: Offload, se
     ledger = engine.state.ledger(old.name)
     clock = engine.world.clock
     report = Report(old.name, str(Duration(engine.samples.retention_ms)))
-    async for rules in _each(old.rules(), offload):
+    async for rules in each(old.rules(), offload):
         report.rules_read += rules.read
         report.rules_added += await ledger.take_rules(rules.rules, clock.now_ms(), local_actor())
         report.tell(rules.problems, report.rules_skipped)
-    async for firings in _each(old.history((await ledger.read()).history_after), offload):
+    async for firings in each(old.history((await ledger.read()).history_after), offload):
         await ledger.take_history(firings.firings, firings.last_id, clock.now_ms())
         report.history_read += firings.read
         report.history_added += len(firings.firings)
         report.tell(firings.problems, report.history_skipped)
-    await _copy_samples(old, engine, ledger, zone, report, offload, seen)
+    await copy_samples(old, engine, ledger, zone, report, offload, seen)
     return report
 
 
-async def _copy_samples(
+async def copy_samples(
     old: OldDatabase,
     engine: Engine,
     ledger: Ledger,
@@ -132,15 +138,15 @@ async def _copy_samples(
         settings=limits,
         retention_ms=lambda: retention_ms,
     )
-    labels_of = _series_memory(limits)
+    labels_of = series_memory(limits)
     begun = (await ledger.read()).samples
     if begun is not None and (begun.retention_ms, begun.zone) == (retention_ms, zone):
         report.samples_read, report.samples_stored = begun.read, begun.stored
         report.samples_skipped.update(begun.skipped)
     else:
         begun = None
-    async for page in _each(old.metrics(None if begun is None else begun.after), offload):
-        rows, problems = _rows(page, labels_of)
+    async for page in each(old.metrics(None if begun is None else begun.after), offload):
+        rows, problems = rows_of(page, labels_of)
         appended = await appender.append(rows, "adopt")
         refused = (_refused(int(one.index), one.kind, one.reason) for one in appended.rejected)
         report.samples_read += page.read
@@ -163,7 +169,7 @@ def _refused(row: int, kind: Refusal, reason: str) -> Problem:
     return Problem("metric", row, kind.value, reason)
 
 
-def _rows(page: MetricPage, labels_of: Callable[[str, str], Labels | str]) -> tuple[Rows, list[Problem]]:
+def rows_of(page: MetricPage, labels_of: Callable[[str, str], Labels | str]) -> tuple[Rows, list[Problem]]:
     """Rows whose index is the old id, and those whose name or tags are wrong."""
     known: dict[Labels, int] = {}
     problems: list[Problem] = []
@@ -178,7 +184,7 @@ def _rows(page: MetricPage, labels_of: Callable[[str, str], Labels | str]) -> tu
     return Rows(tuple(known), which[good], page.times[good], page.values[good], page.ids[good]), problems
 
 
-def _series_memory(limits: IngestSettings) -> Callable[[str, str], Labels | str]:
+def series_memory(limits: IngestSettings) -> Callable[[str, str], Labels | str]:
     """(name, tags as JSON) → labels, or why they cannot be: by the rules that a push is held to."""
 
     @lru_cache(maxsize=SERIES_REMEMBERED)
@@ -200,12 +206,12 @@ def _text(value: object) -> str:
     return "" if value is None else msgspec.json.encode(value).decode()
 
 
-async def _each(pages: Iterator[T], offload: Offload) -> AsyncIterator[T]:
+async def each(pages: Iterator[T], offload: Offload) -> AsyncIterator[T]:
     while (page := await offload.run(next, pages, None)) is not None:
         yield page
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError

@@ -419,14 +419,25 @@ def token_limit(
 def adopt(
     source: Annotated[str, typer.Argument(metavar="URL", help="A SQLite file, sqlite:///FILE or postgresql://….")],
     zone: Annotated[str, typer.Option("--timezone", help="Of times that were written without one.")] = "UTC",
+    in_place: Annotated[bool, typer.Option("--in-place", help="Make it tocsin's state database, instead.")] = False,
+    older: Annotated[
+        str, typer.Option("--older-tables", help="In place: keep, rename or drop them when all is verified.")
+    ] = "keep",
     as_json: AsJson = False,
     config: Config = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Copy an older database's rules, history and samples. It is only read, and may be run again."""
+    """Copy an older database's rules, history and samples, or take it over. May be run again."""
     from tocsin.app.adopt import adopt as run
+    from tocsin.app.adopt_in_place import OlderTables, adopt_in_place
 
-    report = _run(run(config, data_dir, source, zone))
+    if in_place:
+        if older not in list(OlderTables):
+            raise UserError(f"--older-tables is {' or '.join(OlderTables)}.")
+        with _progress() as bar:
+            report = _run(adopt_in_place(config, data_dir, source, zone, OlderTables(older), _watch_ids(bar)))
+    else:
+        report = _run(run(config, data_dir, source, zone))
     if as_json:
         _print_json(report)
         return
@@ -450,6 +461,12 @@ def adopt(
         print(f"{count} taken over with a change: {kind}")
     for one in report.examples:
         print(f"  {one.table} {one.row}: {one.reason}")
+    if in_place:
+        if report.verified is not None:
+            print(f"{report.verified} samples were looked for in the sample store, and found.")
+        for table, fate in report.older_tables.items():
+            print(f"The older table {table} was {fate}.")
+        print(f"The state is now in {report.source}: set state.url to its URL before you start the server.")
     if report.samples_skipped["past retention"]:
         print(f"Samples are kept {report.retention}; set retention.raw to keep more, and run this again.")
 
@@ -567,6 +584,14 @@ def _watch(bar: Progress) -> Callable[[str, int], Callable[[int], None]]:
     def watch(what: str, total: int) -> Callable[[int], None]:
         task = bar.add_task(what, total=max(1, total))
         return lambda count: bar.advance(task, count)
+
+    return watch
+
+
+def _watch_ids(bar: Progress) -> Callable[[str, int], Callable[[int], None]]:
+    def watch(what: str, last: int) -> Callable[[int], None]:
+        task = bar.add_task(what, total=max(1, last))
+        return lambda row: bar.update(task, completed=row)
 
     return watch
 

@@ -91,7 +91,7 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             note = self._note(connection)
             rules = {row.id: row for row in connection.execute(sa.select(metric_alert))}
-            rows = [_history_values(one, rules.get(note.rules.get(one.rule_id or 0, 0))) for one in firings]
+            rows = [history_values(one, rules.get(note.rules.get(one.rule_id or 0, 0))) for one in firings]
             if rows:
                 connection.execute(sa.insert(alert_history), rows)
             self._put(connection, msgspec.structs.replace(note, history_after=last_id), at_ms)
@@ -121,7 +121,7 @@ def _same(rule: Rule) -> tuple[Any, ...]:
     return rule.name, rule.metric_name, rule.condition, rule.threshold, rule.duration_ms
 
 
-def _history_values(one: OldFiring, rule: sa.Row[Any] | None) -> dict[str, Any]:
+def history_values(one: OldFiring, rule: sa.Row[Any] | None) -> dict[str, Any]:
     return {
         "alert_id": None if rule is None else rule.id,
         "rule_name": "" if rule is None else rule.name,

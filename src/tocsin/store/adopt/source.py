@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -95,7 +95,10 @@ class HistoryPage:
 
 
 class OldDatabase:
-    """`where` is a path or a URL. Times without a zone are in `zone`. Synchronous: run it on an offload."""
+    """`where` is a path or a URL. Times without a zone are in `zone`. Synchronous: run it on an offload.
+
+    `name` says where it is without its password, `url` with it.
+    """
 
     def __init__(self, where: str, zone: tzinfo, page: int = PAGE) -> None:
         self._zone = zone
@@ -103,42 +106,69 @@ class OldDatabase:
         url = sa.URL.create("sqlite+pysqlite", database=where) if "://" not in where else parse_url(where)
         self._sqlite = url.get_backend_name() == "sqlite"
         self._columns: dict[str, frozenset[str]] = {}
+        self._aside = ""
+        self._given: sa.Connection | None = None
         if self._sqlite:
             path = Path(url.database or "").resolve()
             if not path.is_file():
                 raise UserError(f"There is no SQLite file {path}.")
             self.name = str(path)
+            self.url = sa.URL.create("sqlite", database=self.name).render_as_string()
             self._engine = _sqlite_engine(path)
         else:
             # Built anew: the name is also the key of what was taken, with the password in the URL or elsewhere.
             plain = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+            self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
             self.name = plain.difference_update_query(["password"]).render_as_string()
             self._engine = sa.create_engine(
                 url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS}
             )
 
+    def _connect(self) -> AbstractContextManager[sa.Connection]:
+        return self._engine.connect() if self._given is None else nullcontext(self._given)
+
     def check(self) -> None:
         """Raises UserError where this is no database of the older schema, StoreError where it does not answer."""
-        with _plain_errors(self.name), self._engine.connect() as connection:
+        with _plain_errors(self.name), self._connect() as connection:
             inspector = sa.inspect(connection)
             tables = set(inspector.get_table_names())
             if "alembic_version" in tables and "outbox" in tables:
                 raise UserError(f"{self.name} is tocsin's own state database; there is nothing to adopt.")
             history = {"alert_history": _HISTORY} if "alert_history" in tables else {}
             for table, needed in {**_NEEDED, **history}.items():
-                have = _columns(inspector, table) if table in tables else frozenset()
-                lacking = [name for name in needed if name not in have]
-                if lacking:
-                    what = f"{table} lacks {', '.join(lacking)}" if have else f"it has no table {table}"
-                    raise UserError(f"{self.name} is no database of the older schema: {what}.")
-                if inspector.get_pk_constraint(table)["constrained_columns"] != ["id"]:
-                    raise UserError(f"In {self.name}, id is not the primary key of {table}; make it that first.")
-                self._columns[table] = have
+                self._check_table(inspector, table, needed)
+
+    def _check_table(self, inspector: sa.Inspector, table: str, needed: Sequence[str]) -> None:
+        have = _columns(inspector, table) if inspector.has_table(table) else frozenset()
+        lacking = [name for name in needed if name not in have]
+        if lacking:
+            what = f"{table} lacks {', '.join(lacking)}" if have else f"it has no table {table}"
+            raise UserError(f"{self.name} is no database of the older schema: {what}.")
+        if inspector.get_pk_constraint(table)["constrained_columns"] != ["id"]:
+            raise UserError(f"In {self.name}, id is not the primary key of {table}; make it that first.")
+        self._columns[table] = have
+
+    @contextmanager
+    def inside(self, connection: sa.Connection, aside: str) -> Iterator[None]:
+        """Meanwhile read in the transaction of somebody else, who has renamed rules and history: `aside` leads."""
+        self._given, self._aside = connection, aside
+        try:
+            yield
+        finally:
+            self._given, self._aside = None, ""
+
+    def has_metrics(self) -> bool:
+        """Of one that was taken over in place: whether samples may be left there. Raises UserError, StoreError."""
+        with _plain_errors(self.name), self._connect() as connection:
+            if not sa.inspect(connection).has_table("metric"):
+                return False
+            self._check_table(sa.inspect(connection), "metric", _NEEDED["metric"])
+            return True
 
     def last_metric_id(self) -> int:
         """0 where there are none."""
         query: sa.Select[Any] = sa.select(sa.func.max(sa.column("id"))).select_from(sa.table("metric"))
-        with _plain_errors(self.name), self._engine.connect() as connection:
+        with _plain_errors(self.name), self._connect() as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def metrics(self, after: int | None) -> Iterator[MetricPage]:
@@ -176,10 +206,11 @@ class OldDatabase:
             for name in columns
         ]
         key: sa.ColumnClause[int] = sa.column("id")
-        query = sa.select(*wanted).select_from(sa.table(table)).order_by(key).limit(self._page)
+        named = table if table == "metric" else self._aside + table
+        query = sa.select(*wanted).select_from(sa.table(named)).order_by(key).limit(self._page)
         while True:
             page = query if after is None else query.where(key > after)
-            with _plain_errors(self.name), self._engine.connect() as connection:
+            with _plain_errors(self.name), self._connect() as connection:
                 rows = [tuple(row) for row in connection.execute(page)]
             if not rows:
                 return
@@ -243,13 +274,13 @@ _POSTGRES_OPTIONS = "-c default_transaction_read_only=on -c datestyle=ISO"
 def _sqlite_engine(path: Path) -> sa.Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
-        connection.text_factory = _text
+        connection.text_factory = replaced_text
         return connection
 
     return sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool.NullPool)
 
 
-def _text(raw: bytes) -> str:
+def replaced_text(raw: bytes) -> str:
     """Text that is not UTF-8 costs its wrong bytes, not the whole page."""
     return raw.decode("utf-8", "replace")
 

@@ -22,6 +22,7 @@ from tocsin.store.samples.native import Shape, decode, height
 from tocsin.store.samples.store import open_parts
 from tocsin.store.settings import StoreSettings
 from tocsin.store.state.audit import write_audit
+from tocsin.store.state.bulk import give_ids_after
 from tocsin.store.state.migrate import migrate
 from tocsin.store.state.schema import backup, metadata, outbox
 from tocsin.store.state.schema import settings as stored_settings
@@ -91,7 +92,7 @@ def put_state(
         if count != table.rows:
             raise StoreError(f"The backup has {count} rows of {table.name} where its manifest says {table.rows}.")
         if table.last_id is not None:
-            rows.give_ids_after(connection, table.name, table.last_id)
+            give_ids_after(connection, table.name, table.last_id)
     migrate(connection)
     settle(connection, made, entry)
 

@@ -94,16 +94,6 @@ def insert(connection: sa.Connection, name: str, columns: dict[str, str], conten
     return len(rows)
 
 
-def give_ids_after(connection: sa.Connection, name: str, last: int) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
-        connection.execute(sa.text("INSERT INTO sqlite_sequence VALUES (:name, :last)"), {"name": name, "last": last})
-    elif last:
-        connection.execute(
-            sa.text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"), {"name": name, "last": last}
-        )
-
-
 def raw(name: str, columns: dict[str, str]) -> sa.TableClause:
     """The table without its column types. Raises StoreError for a kind of column that a newer tocsin knows."""
     try:

@@ -40,3 +40,14 @@ def insert_new(connection: sa.Connection, table: sa.Table, key: str, rows: list[
     """Insert the rows whose unique `key` is not there yet."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(table).on_conflict_do_nothing(index_elements=[key]), rows)
+
+
+def give_ids_after(connection: sa.Connection, name: str, last: int) -> None:
+    """From now on `table` gives larger ids than `last`, whatever is in it."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
+        connection.execute(sa.text("INSERT INTO sqlite_sequence VALUES (:name, :last)"), {"name": name, "last": last})
+    elif last:
+        connection.execute(
+            sa.text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"), {"name": name, "last": last}
+        )
