@@ -15,6 +15,9 @@ from tests.support.encryption import (
     LABEL,
     OTHER_KEY,
     ROWS,
+    RUNBOOK,
+    SETTING,
+    VALUE,
     contents,
     everything_under,
     fill,
@@ -24,6 +27,7 @@ from tests.support.encryption import (
     world,
 )
 from tests.support.samples import batch
+from tests.support.server import ServerProcess
 
 from tocsin.app.encryption import decrypt, encrypt, new_key, read_key, rotate, status
 from tocsin.app.restore import restore_into
@@ -354,6 +358,29 @@ def tocsin(data: Path, key: str, *arguments: str) -> subprocess.CompletedProcess
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.process
+def test_a_server_that_is_killed_leaves_nothing_plain_and_goes_on(data: Path) -> None:
+    settings = {"TOCSIN_STORE__ENCRYPTION_KEY": KEY, "TOCSIN_HOST__ENABLED": "false"}
+    with ServerProcess(data, settings) as server:
+        with server.client() as client:
+            rule = {"name": "R", "metric_name": "m", "condition": ">", "threshold": 1, "duration": 0}
+            client.post("/api/rules", json=rule | {"description": RUNBOOK}).raise_for_status()
+            sample = {"name": "m", "value": VALUE, "tags": {"site": LABEL}}
+            client.post("/api/metrics", json=sample).raise_for_status()
+            (alert,) = client.get("/api/alerts", params={"state": "firing"}).json()["items"]
+            assert alert["labels"]["site"] == LABEL
+            client.post(f"/api/alerts/{alert['id']}/acknowledge", json={"comment": SETTING}).raise_for_status()
+        server.kill()
+        texts = [text.encode() for text in (LABEL, RUNBOOK, SETTING)]
+        assert not [name for name, stored in everything_under(data).items() if any(text in stored for text in texts)]
+        server.start()
+        with server.client() as client:
+            trend = client.get("/api/trends/m", params={"hours": 1}).json()
+            assert (trend["min"], trend["max"]) == (VALUE, VALUE)
+            (alert,) = client.get("/api/alerts", params={"state": "firing"}).json()["items"]
+            assert (alert["labels"]["site"], alert["comment"]) == (LABEL, SETTING)
 
 
 @pytest.mark.process

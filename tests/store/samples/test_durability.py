@@ -12,7 +12,9 @@ from tests.support.samples import open_store, rows
 
 from tocsin.model.labels import Labels
 from tocsin.runtime.clock import FixedClock
+from tocsin.store.sealing import DataKey, KeyRing
 from tocsin.store.settings import StoreSettings
+from tocsin.store.vault import Vault
 
 pytestmark = pytest.mark.process
 
@@ -27,7 +29,9 @@ from tests.support.samples import batch, open_store
 from tocsin.model.labels import Labels
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
+from tocsin.store.sealing import DataKey, KeyRing
 from tocsin.store.settings import StoreSettings
+from tocsin.store.vault import Vault
 
 async def push(store, sender, first):
     series = Labels.metric("m", {{"sender": str(sender)}})
@@ -40,7 +44,8 @@ async def push(store, sender, first):
 
 async def main():
     path, clock, thread = Path(sys.argv[1]), FixedClock({NOW}), ThreadOffload("store", 1)
-    async with open_store(path, clock, StoreSettings(), offload=thread) as store:
+    vault = Vault(KeyRing((DataKey(1, bytes(32)),))) if sys.argv[3:] else None
+    async with open_store(path, clock, StoreSettings(), offload=thread, vault=vault) as store:
         print("ready", flush=True)
         await asyncio.gather(*(push(store, sender, int(sys.argv[2])) for sender in range(5)))
 
@@ -48,9 +53,12 @@ asyncio.run(main())
 """
 
 
-def start(path: Path, first: int) -> subprocess.Popen[str]:
+VAULT = Vault(KeyRing((DataKey(1, bytes(32)),)))
+
+
+def start(path: Path, first: int, *more: str) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(path), str(first)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, str(path), str(first), *more], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -69,13 +77,16 @@ def killed_after(child: subprocess.Popen[str], acknowledgements: int) -> set[tup
     return {(int(line.split()[0]), int(line.split()[1])) for line in lines if line.endswith("\n")}
 
 
-async def test_every_acknowledged_sample_survives_sigkill_exactly_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+async def test_every_acknowledged_sample_survives_sigkill_exactly_once(tmp_path: Path, encrypted: bool) -> None:
     path = tmp_path / "samples"
     chance = random.Random(1)
     acknowledged: set[tuple[int, int]] = set()
     for round_number in range(ROUNDS):
-        acknowledged |= killed_after(start(path, round_number * 100_000), chance.randint(20, 80))
-    async with open_store(path, FixedClock(NOW), StoreSettings()) as store:
+        acknowledged |= killed_after(
+            start(path, round_number * 100_000, *(["encrypted"] if encrypted else [])), chance.randint(20, 80)
+        )
+    async with open_store(path, FixedClock(NOW), StoreSettings(), vault=VAULT if encrypted else None) as store:
         found = rows(await store.select([], 0, 2**62))
     assert len(found) == len({(labels, at) for labels, at, _ in found})
     values = {(labels, at): value for labels, at, value in found}

@@ -156,7 +156,12 @@ class SampleStore:
         except BaseException:
             await write.run(parts.close)
             raise
-        log.info("sample store opened", at=place_of(path, settings), series=len(store._index))
+        log.info(
+            "sample store opened",
+            at=place_of(path, settings),
+            series=len(store._index),
+            encrypted=vault is not None and not settings.url,
+        )
         return store
 
     async def close(self) -> None:
