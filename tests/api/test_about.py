@@ -70,6 +70,7 @@ async def test_a_page_learns_what_it_needs_to_know(admin: httpx.AsyncClient) -> 
         "version": "0.1.0",
         "started_at": "2027-01-15T07:59:00.000Z",
         "smtp": False,
+        "encrypted": True,
         "host_interval": 5.0,
     }
 

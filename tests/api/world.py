@@ -163,7 +163,7 @@ async def open_api(
         clock=clock,
         offload=inline,
         readiness=(ReadinessCheck("The sample store", samples.check), *readiness),
-        about=lambda: AboutInfo("0.1.0", AT_MS - 60_000, smtp=False, host_interval_ms=5_000),
+        about=lambda: AboutInfo("0.1.0", AT_MS - 60_000, smtp=False, encrypted=True, host_interval_ms=5_000),
     )
     api = Api(
         build_api(services, server or ServerSettings(), site), services, clock, samples, state, hub, telemetry, scraper

@@ -56,6 +56,7 @@ class AboutInfo:
     version: str
     started_at_ms: int
     smtp: bool
+    encrypted: bool
     host_interval_ms: int | None
 
 

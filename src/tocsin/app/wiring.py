@@ -285,6 +285,7 @@ async def open_server(
                 version=__version__,
                 started_at_ms=started_ms,
                 smtp=settings.smtp.enabled,
+                encrypted=bool(settings.store.encryption_key),  # with a key nothing else is opened
                 host_interval_ms=settings.host.interval if settings.host.enabled else None,
             ),
         )

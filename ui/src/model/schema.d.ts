@@ -692,6 +692,11 @@ export interface components {
              */
             smtp: boolean;
             /**
+             * Encrypted
+             * @description whether the data directory is encrypted
+             */
+            encrypted: boolean;
+            /**
              * Host Interval
              * @description seconds between readings of this machine; null: not read
              */

@@ -69,6 +69,7 @@ async def read_about(wired: Wired) -> shapes.About:
         version=about.version,
         started_at=rfc3339(about.started_at_ms),
         smtp=about.smtp,
+        encrypted=about.encrypted,
         host_interval=None if interval_ms is None else interval_ms / 1_000,
     )
 
