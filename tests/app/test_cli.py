@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +119,30 @@ def test_everything_works_without_a_server_too(tmp_path: Path) -> None:
     answer = tocsin("trend", "offline.metric", "--json", *where)
     assert json.loads(answer.stdout)["avg"] == 3.0
     assert tocsin("alerts", "list", *where).stdout == "Nothing is wrong.\n"
+
+
+def test_a_file_of_samples_is_imported(server: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "samples.csv.gz"
+    file.write_bytes(gzip.compress(b"name,value,host\ncli.imported,1,a\ncli.imported,2,b\n"))
+    where = ("--data-dir", str(server.data_dir))
+    assert json.loads(tocsin("import", str(file), "--json", *where).stdout)["stored"] == 2
+    done = tocsin("import", "--format", "json", "-", *where, said='{"name":"cli.piped","value":3}\nwrong\n')
+    assert done.returncode == 1
+    assert done.stdout.startswith("1 samples stored, 1 refused, in 2 lines.\n  line 2: The line is not JSON")
+
+
+def test_a_port_that_is_taken_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+    settings = tmp_path / "tocsin.toml"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        settings.write_text(f'[graphite]\nlisten = "{address}"\n[host]\nenabled = false\n')
+        where = ("--config", str(settings), "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+        done = tocsin("serve", *where)
+    assert done.returncode == 1
+    assert f"tocsin: Cannot listen on {address}: something else listens there." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_scrape_file_is_checked_with_the_settings(tmp_path: Path) -> None:

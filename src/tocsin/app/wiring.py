@@ -291,6 +291,15 @@ async def open_server(
         )
         api = build_api(services, replace(settings.server, external_url=external_url))
 
+        if loops:
+            listeners = (
+                (graphite, settings.graphite.listen),
+                (statsd, settings.statsd.listen + settings.statsd.socket),
+            )
+            for listener, address in listeners:
+                if address:
+                    stack.callback(listener.close)
+                    listener.bind()
         tasks = await stack.enter_async_context(Tasks(clock, world.chance, telemetry))
         if loops:
             for name, owner, wanted in (
@@ -303,7 +312,7 @@ async def open_server(
                 ("discovery", scraping.discoverer, True),
                 ("host", collector, settings.host.enabled),
                 ("graphite", graphite, settings.graphite.listen),
-                ("statsd", statsd, settings.statsd.listen),
+                ("statsd", statsd, settings.statsd.listen + settings.statsd.socket),
                 ("backup", backups, settings.backup.every),
             ):
                 if wanted:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from tocsin.ingest.listen.address import parse_address
 from tocsin.model.duration import MINUTE_MS, SECOND_MS, Duration
 from tocsin.model.errors import UserError
+
+UNIX_PATH_BYTES_MAX = 107
+"""Of Linux' sockaddr_un, without the NUL at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,12 @@ class GraphiteSettings:
 
 @dataclass(frozen=True, slots=True)
 class StatsdSettings:
-    """StatsD and DogStatsD over UDP. They know no passwords: whoever reaches the port may write."""
+    """StatsD and DogStatsD over UDP or a Unix socket. They know no passwords: whoever reaches them may write."""
 
     listen: str = field(default="", metadata={"doc": "`HOST:PORT`, such as `127.0.0.1:8125`; empty: off"})
+    socket: str = field(
+        default="", metadata={"doc": "path of a Unix datagram socket, such as `/run/tocsin/statsd.sock`; empty: off"}
+    )
     flush: Duration = field(default=Duration(10 * SECOND_MS), metadata={"doc": "how often the aggregates are stored"})
     idle_flushes: int = field(
         default=30,
@@ -114,6 +121,8 @@ class StatsdSettings:
     def __post_init__(self) -> None:
         if self.flush < SECOND_MS:
             raise UserError("flush must be at least 1s.", field="flush")
+        if len(os.fsencode(self.socket)) > UNIX_PATH_BYTES_MAX:
+            raise UserError(f"socket must be a path of at most {UNIX_PATH_BYTES_MAX} bytes.", field="socket")
         for name in ("idle_flushes", "series_max"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1.", field=name)

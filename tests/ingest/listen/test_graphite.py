@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -39,7 +40,7 @@ class World:
         self.telemetry = Telemetry()
         self.clock = FixedClock(NOW)
         self.listener = GraphiteListener(
-            GraphiteSettings(listen="127.0.0.1:0", **settings),
+            GraphiteSettings(**({"listen": "127.0.0.1:0"} | settings)),
             IngestSettings(),
             appender_into(self.sink, observers=[self.arrivals], clock=self.clock, telemetry=self.telemetry),
             clock=self.clock,
@@ -208,6 +209,28 @@ async def test_samples_wait_for_a_store_that_is_away() -> None:
         await world.arrivals.came.get()
         assert world.sink.samples() == [("a", NOW, 1.0)]
         await close(writer)
+
+
+async def test_a_port_that_is_taken_is_told_in_one_sentence() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"Cannot listen on {address}: .* Change graphite\.listen"):
+            World(listen=address).listener.bind()
+
+
+async def test_a_port_that_was_bound_at_the_start_is_listened_on() -> None:
+    world = World()
+    world.listener.bind()
+    task = asyncio.create_task(world.listener.run())
+    _, writer = await connect(world)
+    writer.write(b"a 1\n")
+    await world.arrivals.came.get()
+    await close(writer)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize("listen", ["2003", ":2003", "host:", "host:port", "host:70000"])

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ class World:
         self.sent = 0
         self.clock = FixedClock(NOW)
         self.listener = StatsdListener(
-            StatsdSettings(listen="127.0.0.1:0", **settings),
+            StatsdSettings(**({"listen": "127.0.0.1:0"} | settings)),
             IngestSettings(),
             appender_into(self.sink, observers=[self.arrivals], clock=self.clock, telemetry=self.telemetry),
             clock=self.clock,
@@ -170,7 +171,8 @@ class World:
 
     async def send(self, *datagrams: bytes) -> None:
         address = await self.listener.listening
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
             for datagram in datagrams:
                 sender.sendto(datagram, address)
         self.sent += len(datagrams)
@@ -245,7 +247,52 @@ async def test_a_store_that_is_away_loses_no_count() -> None:
     assert world.sink.samples() == [("a", NOW, 2.0)]
 
 
-@pytest.mark.parametrize("settings", [{"listen": "8125"}, {"flush": 0}, {"series_max": 0}, {"idle_flushes": 0}])
+async def test_datagrams_come_by_a_unix_socket_too(tmp_path: Path) -> None:
+    path = tmp_path / "statsd.sock"
+    async with listening(listen="", socket=str(path)) as world:
+        await world.send(b"a:1|c", b"b:2|g")
+    assert world.sink.samples() == [("a", NOW, 1.0), ("b", NOW, 2.0)]
+    assert not path.exists()
+
+
+async def test_a_socket_that_an_earlier_run_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "statsd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as earlier:
+        earlier.bind(str(path))
+    async with listening(listen="", socket=str(path)) as world:
+        await world.send(b"a:1|c")
+    assert world.sink.samples() == [("a", NOW, 1.0)]
+
+
+async def test_a_socket_that_is_in_use_and_a_file_are_left_alone(tmp_path: Path) -> None:
+    used, file = tmp_path / "used", tmp_path / "file"
+    file.write_text("dear")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(used))
+        for path in (used, file):
+            with pytest.raises(UserError, match=r"something else listens there\. Change statsd\.socket"):
+                World(listen="", socket=str(path)).listener.bind()
+        assert used.exists()
+    assert file.read_text() == "dear"
+
+
+async def test_a_port_that_is_taken_is_told_in_one_sentence() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"Cannot listen on {address}: something else listens there"):
+            World(listen=address).listener.bind()
+
+
+async def test_a_listener_that_was_bound_and_never_ran_gives_its_port_back() -> None:
+    world = World()
+    world.listener.bind()
+    world.listener.close()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"listen": "8125"}, {"socket": "/" + "x" * 200}, {"flush": 0}, {"series_max": 0}, {"idle_flushes": 0}]
+)
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         StatsdSettings(**settings)

@@ -57,12 +57,24 @@ class GraphiteListener:
         self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._said_s: float | None = None
+        self._bound: socket.socket | None = None
         self.listening: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
         """The address, once there is one: port 0 takes any that is free."""
 
+    def bind(self) -> None:
+        """Take the port, so that a start fails where it is taken. `close`, unless it runs. Raises UserError."""
+        self._bound = bound_socket(self._settings.listen, socket.SOCK_STREAM, "graphite.listen")
+
+    def close(self) -> None:
+        if self._bound is not None:
+            self._bound.close()
+
     async def run(self) -> None:
         self._room.set()
-        bound = bound_socket(self._settings.listen, socket.SOCK_STREAM)
+        if self._bound is None:
+            self.bind()
+        bound, self._bound = self._bound, None
+        assert bound is not None
         server = await asyncio.start_server(self._connected, sock=bound, limit=READ_BYTES)
         address = bound.getsockname()[:2]
         log.info("graphite listens", address=f"{address[0]}:{address[1]}")

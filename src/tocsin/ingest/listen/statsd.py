@@ -1,4 +1,4 @@
-"""StatsD over UDP: datagrams into a bounded inbox, added up, and stored at each flush."""
+"""StatsD over UDP and a Unix socket: datagrams into a bounded inbox, added up, and stored at each flush."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from tocsin.ingest.appender import Appender
-from tocsin.ingest.listen.address import bound_socket
+from tocsin.ingest.listen.address import bound_path, bound_socket
 from tocsin.ingest.listen.aggregate import Aggregates
 from tocsin.ingest.refusals import Refusals
 from tocsin.ingest.settings import IngestSettings, StatsdSettings
@@ -59,20 +60,35 @@ class StatsdListener:
         self._refusals = Refusals(clock, telemetry)
         self._lost = telemetry.counter("statsd_flushes_lost", "Flushes that the store did not take.")
         self._series = telemetry.gauge("statsd_series", "StatsD series that are aggregated.")
-        self.listening: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
-        """The address, once there is one: port 0 takes any that is free."""
+        self._bound: list[socket.socket] = []
+        self.listening: asyncio.Future[tuple[str, int] | str] = asyncio.get_running_loop().create_future()
+        """The first address, once there is one: port 0 takes any that is free."""
+
+    def bind(self) -> None:
+        """Take the port and the path, so that a start fails where one is taken. `close`, unless it runs.
+
+        Raises UserError.
+        """
+        if self._settings.listen:
+            self._bound.append(bound_socket(self._settings.listen, socket.SOCK_DGRAM, "statsd.listen"))
+        if self._settings.socket:
+            self._bound.append(bound_path(self._settings.socket, "statsd.socket"))
+        for bound in self._bound:
+            with contextlib.suppress(OSError):
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+
+    def close(self) -> None:
+        for bound in self._bound:
+            bound.close()
+        self._bound.clear()
 
     async def run(self) -> None:
-        bound = bound_socket(self._settings.listen, socket.SOCK_DGRAM)
-        with contextlib.suppress(OSError):
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Inbox(self.receive), sock=bound
-        )
-        address = bound.getsockname()[:2]
-        log.info("statsd listens", address=f"{address[0]}:{address[1]}")
+        if not self._bound:
+            self.bind()
+        bound, self._bound = self._bound, []
+        transports = [await self._receive_from(one) for one in bound]
         if not self.listening.done():
-            self.listening.set_result(address)
+            self.listening.set_result(bound[0].getsockname())
         flush_ms = int(self._settings.flush)
         deadline_ms = self._clock.now_ms() + flush_ms
         try:
@@ -85,9 +101,22 @@ class StatsdListener:
                     await self._flush(now_ms)
                     deadline_ms = now_ms + flush_ms
         finally:
-            transport.close()
+            for transport in transports:
+                transport.close()
+            self._remove_path()
             self._read(self._inbox_bytes)
             await self._flush(self._clock.now_ms())
+
+    def _remove_path(self) -> None:
+        if self._settings.socket:
+            Path(self._settings.socket).unlink(missing_ok=True)
+
+    async def _receive_from(self, bound: socket.socket) -> asyncio.DatagramTransport:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Inbox(self.receive), sock=bound)
+        address = bound.getsockname()
+        log.info("statsd listens", address=address if isinstance(address, str) else f"{address[0]}:{address[1]}")
+        return transport
 
     def receive(self, datagram: bytes) -> None:
         self._received.inc()

@@ -26,7 +26,7 @@ from tocsin.ingest.columns import Columns
 from tocsin.ingest.naming import Fault
 from tocsin.ingest.rows import Refusal, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
-from tocsin.ingest.wire import otlp_json
+from tocsin.ingest.wire import otlp_json, otlp_weight
 from tocsin.ingest.wire.otlp_deltas import Parts, SenderDeltas
 from tocsin.model.errors import TooLargeError, UserError
 from tocsin.model.labels import Labels
@@ -81,6 +81,10 @@ def parse(body: bytes, now_ms: int, limits: IngestSettings, deltas: SenderDeltas
 
     Raises UserError where the body is no such message, TooLargeError where it holds more than one request may.
     """
+    if as_json:
+        otlp_weight.check_json(body)
+    else:
+        otlp_weight.check_protobuf(body)
     request = otlp_json.read(body) if as_json else _read_protobuf(body)
     _check_count(request, limits.samples_max)
     try:
