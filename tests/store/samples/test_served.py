@@ -26,7 +26,7 @@ from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.samples.address import parse_address
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.schema import MIGRATIONS, migrate
-from tocsin.store.samples.served import ServedEngine, check_version
+from tocsin.store.samples.served import Codecs, ServedEngine, check_version
 from tocsin.store.samples.store import open_parts
 from tocsin.store.settings import StoreSettings
 
@@ -308,9 +308,9 @@ async def test_a_second_start_changes_no_table(front: Front) -> None:
         front.fault(Fault("error", "create table"))
 
 
-def test_a_server_without_the_codec_alp_gets_another_one(front: Front) -> None:
+def test_a_server_without_our_codecs_gets_others(front: Front) -> None:
     engine = ServedEngine(parse_address(front.url()), UNSYNCED)
-    engine._alp = False
+    engine._codecs = Codecs(alp=False, turned=False)
     connection = engine.connect(reading=False)
     migrate(connection, fsync=False)
     found = connection.read(
@@ -318,7 +318,8 @@ def test_a_server_without_the_codec_alp_gets_another_one(front: Front) -> None:
         "where database = currentDatabase() and compression_codec != ''",
         Shape({"codec": "String"}),
     )
-    assert not [codec for codec in found["codec"] if "ALP" in codec]
+    assert "CODEC(T64('bit'), ZSTD(1))" in found["codec"]
+    assert not [codec for codec in found["codec"] if "ALP" in codec or "Delta(8), T64" in codec]
     engine.close()
 
 

@@ -20,6 +20,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from tocsin.model.duration import Duration
@@ -34,6 +35,8 @@ from tocsin.version import __version__
 
 OLDEST = (24, 8)
 """Older servers read our statements in other ways; 24.8 is the oldest whose makers said it is supported for long."""
+TURNED_SINCE = (26, 1)
+"""The first release that surely has ClickHouse's pull request 89432 (November 2025)."""
 FEW_IDS = 256
 """Up to so many ids stand in the SQL itself; more go beside it as a table of their own."""
 RETRY_AFTER_S = 1.0
@@ -64,22 +67,36 @@ _NOT_FOR_EVERYBODY = {"distributed_ddl_task_timeout": 10, "distributed_ddl_outpu
 """A server that is away does it when it comes back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """Which of the codecs in our statements a server has. Without them its columns are a little larger."""
+
+    alp: bool
+    turned: bool
+    """Whether T64 may stand behind Delta. Older servers make such a table, but cannot write a row into it."""
+
+    def within_reach(self, sql: str) -> str:
+        if not self.alp:
+            sql = re.sub(r"\bALP\b", "Delta", sql)
+        return sql if self.turned else sql.replace("Delta, T64", "T64")
+
+
 class ServedConnection:
     """A client, and the settings that go with every request."""
 
-    def __init__(self, client: Any, address: Address, session: Mapping[str, Any], *, alp: bool) -> None:
+    def __init__(self, client: Any, address: Address, session: Mapping[str, Any], codecs: Codecs) -> None:
         self._client = client
         self._session = session
         self._address = address
         self._cluster = cluster_of(address)
-        self._alp = alp
+        self._codecs = codecs
 
     def run(self, sql: str) -> None:
         orders = self._cluster.spread(sql) if self._cluster else (Order(sql),)
         with self._errors("write"):
             for order in orders:
                 patience = _NOT_FOR_EVERYBODY if order.later else {}
-                self._client.raw_query(self._within_reach(order.sql), settings=self._with(**_once(), **patience))
+                self._client.raw_query(self._codecs.within_reach(order.sql), settings=self._with(**_once(), **patience))
 
     def insert(self, table: str, shape: Shape, columns: Columns) -> None:
         body = encode(shape, columns)
@@ -173,10 +190,6 @@ class ServedConnection:
             answer.release_conn()
         return _unpacked(data) if answer.headers.get("Content-Encoding") == "lz4" else data
 
-    def _within_reach(self, sql: str) -> str:
-        """A server that is older than the codec ALP keeps those columns a little larger."""
-        return sql if self._alp else re.sub(r"\bALP\b", "Delta", sql)
-
     def _errors(self, doing: str) -> Any:
         return meaningful_errors(self._address, doing)
 
@@ -202,15 +215,18 @@ class ServedEngine:
             self._reader = _client(address, settings.read_timeout)
             self._writer.database = self._reader.database = address.database
             stack.pop_all()
-        self._alp = "enable_alp_codec" in self._writer.server_settings
+        self._codecs = Codecs(
+            "enable_alp_codec" in self._writer.server_settings,
+            _release(str(self._writer.server_version)) >= TURNED_SINCE,
+        )
         self._for_reading = _reading(settings, address)
-        self._for_writing = _writing(address, alp=self._alp)
+        self._for_writing = _writing(address, alp=self._codecs.alp)
 
     def connect(self, *, reading: bool) -> ServedConnection:
         """Connections of one kind share a client, which opens as many sockets as they need."""
         if reading:
-            return ServedConnection(self._reader, self._address, self._for_reading, alp=self._alp)
-        return ServedConnection(self._writer, self._address, self._for_writing, alp=self._alp)
+            return ServedConnection(self._reader, self._address, self._for_reading, self._codecs)
+        return ServedConnection(self._writer, self._address, self._for_writing, self._codecs)
 
     def close(self) -> None:
         self._writer.close()
@@ -306,10 +322,14 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def check_version(said: str, address: Address) -> None:
-    found = re.match(r"(\d+)\.(\d+)", said)
-    if found is None or (int(found[1]), int(found[2])) < OLDEST:
+    if _release(said) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise UserError(f"ClickHouse at {address} is {said}; tocsin needs {oldest} or newer. Update it.")
+
+
+def _release(said: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _find_cluster(client: Any, address: Address) -> None:
