@@ -21,10 +21,11 @@ STOP_TIMEOUT_S = 30.0
 
 
 class Front:
-    """Started with `start`; its data and its port outlive a `stop` or `kill`."""
+    """Started with `start`; its data and its port outlive a `stop` or `kill`. `tls`: files of a certificate and key."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tls: tuple[Path, Path] | None = None) -> None:
         self._path = path
+        self._tls = tls
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = itertools.count(1)
@@ -35,6 +36,8 @@ class Front:
 
     def start(self) -> None:
         arguments = ["--path", str(self._path), "--port", str(self._port), "--user", USER, "--password", PASSWORD]
+        if self._tls is not None:
+            arguments += ["--cert", str(self._tls[0]), "--key", str(self._tls[1])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.clickhouse_front", *arguments],
             cwd=ROOT,
@@ -75,7 +78,7 @@ class Front:
     def url(self, database: str | None = None, options: str = "") -> str:
         """With a database of its own, unless one is named."""
         name = database or f"t{next(self._databases)}"
-        return f"clickhouse://{USER}:s%3Acr%40t%2F1@127.0.0.1:{self._port}/{name}{options}"
+        return f"clickhouse{'s' if self._tls else ''}://{USER}:s%3Acr%40t%2F1@127.0.0.1:{self._port}/{name}{options}"
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_TIMEOUT_S)
@@ -100,8 +103,8 @@ def server_url(kind: str, front: Front) -> str:
 
 
 @contextmanager
-def running_front(path: Path) -> Iterator[Front]:
-    front = Front(path)
+def running_front(path: Path, tls: tuple[Path, Path] | None = None) -> Iterator[Front]:
+    front = Front(path, tls)
     front.start()
     try:
         yield front

@@ -27,6 +27,7 @@ import queue
 import re
 import secrets
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -471,8 +472,14 @@ def main() -> None:
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--user", default="default")
     options.add_argument("--password", default="")
+    options.add_argument("--cert")
+    options.add_argument("--key")
     given = options.parse_args()
     listener = Listener(given.port, Server(given.path, given.user, given.password))
+    if given.cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(given.cert, given.key)
+        listener.socket = context.wrap_socket(listener.socket, server_side=True)
     sys.stdout.write(f"{listener.server_address[1]}\n")
     sys.stdout.flush()
     # it ends with whoever started it: standard input is closed then

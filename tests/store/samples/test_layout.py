@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.support.clickhouse import Front
 from tests.support.samples import UNSYNCED
 
+from tocsin.store.samples import layout
 from tocsin.store.samples.address import parse_address
 from tocsin.store.samples.layout import Cluster, Order
 from tocsin.store.samples.schema import MIGRATIONS
@@ -159,6 +162,20 @@ def test_parts_are_counted_on_one_replica_of_each_shard() -> None:
         "bytes_on_disk, hash_of_all_files from cluster('blue', system.parts) as part "
         "where active and part.database = 'm' and endsWith(part.table, '_local'))"
     )
+
+
+EMBEDDED_ONLY = {"embedded.py", "moving.py"}
+
+
+def test_what_only_one_server_knows_of_itself_is_asked_through_the_layout() -> None:
+    folder = Path(layout.__file__).parent
+    asking = {
+        file.name
+        for file in folder.glob("*.py")
+        for table in ("system.parts", "system.mutations")
+        if table in file.read_text(encoding="utf-8")
+    }
+    assert asking - EMBEDDED_ONLY == {"engine.py", "layout.py"}
 
 
 @pytest.mark.parametrize("quorum", ["", "&quorum=auto"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.certificates import Authority
 from tests.support.clickhouse import PASSWORD, Front, running_front
 from tests.support.clickhouse_front import Fault
 from tests.support.samples import UNSYNCED, AnyStore, batch, open_store, rows
@@ -259,6 +260,30 @@ def test_a_server_that_is_too_old_is_refused(version: str) -> None:
         check_version(version, parse_address("clickhouse://db/m"))
     check_version("24.8.14.10459", parse_address("clickhouse://db/m"))
     check_version("26.3.1.1", parse_address("clickhouse://db/m"))
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # as the operator has said; the client keeps it quiet
+async def test_a_server_with_tls_is_trusted_by_its_authority_or_when_told_so(tmp_path: Path) -> None:
+    authority = Authority()
+    ca_cert, _ = authority.pem.write(tmp_path, "ca")
+    with running_front(tmp_path / "data", authority.issue("127.0.0.1").write(tmp_path, "server")) as front:
+        for options in (f"?ca_cert={ca_cert}", "?verify=0"):
+            async with open_store(NOWHERE, CLOCK, at(front.url("m", options))) as store:
+                await put(store, 1.0)
+                assert await values(store) == [1.0]
+        with pytest.raises(StoreError, match=r"does not answer: its certificate is not trusted \(unable to get"):
+            async with open_store(NOWHERE, CLOCK, at(front.url("m"))):
+                pass
+        with pytest.raises(StoreError, match="does not answer"):  # plain HTTP to a port that wants TLS
+            async with open_store(NOWHERE, CLOCK, at(front.url("m").replace("clickhouses", "clickhouse"))):
+                pass
+
+
+async def test_a_file_of_certificates_that_is_not_there_is_named(front: Front) -> None:
+    url = front.url(options="?secure=1&ca_cert=nowhere.pem")
+    with pytest.raises(UserError, match=r"ca_cert: cannot read nowhere\.pem"):
+        async with open_store(NOWHERE, CLOCK, at(url)):
+            pass
 
 
 async def test_a_cluster_that_the_server_does_not_know_is_named_with_those_it_knows(front: Front) -> None:

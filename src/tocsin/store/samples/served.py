@@ -16,7 +16,9 @@ How it is spoken to, and why:
 from __future__ import annotations
 
 import math
+import os
 import re
+import ssl
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -234,10 +236,14 @@ class ServedEngine:
 
 
 def _client(address: Address, patience: Duration) -> Any:
+    files = {"ca_cert": address.ca_cert, "client_cert": address.client_cert, "client_key": address.client_key}
+    for option, file in files.items():
+        if file and not os.access(file, os.R_OK):
+            raise UserError(f"store.url: {option}: cannot read {file}.")
     import clickhouse_connect  # noqa: PLC0415 - 20 MB and 0.1 s, paid only where a server is used
 
-    files = {"ca_cert": address.ca_cert, "client_cert": address.client_cert, "client_cert_key": address.client_key}
-    tls: dict[str, Any] = {name: path for name, path in files.items() if path}
+    names = {"client_key": "client_cert_key"}
+    tls: dict[str, Any] = {names.get(option, option): file for option, file in files.items() if file}
     return clickhouse_connect.get_client(
         interface="https" if address.secure else "http",
         host=address.host,
@@ -399,8 +405,10 @@ def _cause(error: BaseException) -> str:
 
     chain = list(_chain(error))
     for each in reversed(chain):
-        if isinstance(each, exceptions.SSLError):
-            return f"its TLS cannot be trusted: {str(each).split(':')[-1].strip(' )')}"
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({each.verify_message})"
+        if isinstance(each, ssl.SSLError):
+            return f"TLS failed ({each.reason or each})"
         if isinstance(each, OSError) and each.strerror:
             return each.strerror[0].lower() + each.strerror[1:]
     if any(isinstance(each, exceptions.TimeoutError) for each in chain):
@@ -413,7 +421,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+        reason = getattr(error, "reason", None)
+        error = error.__cause__ or error.__context__ or (reason if isinstance(reason, BaseException) else None)
 
 
 def _sentence(error: Any) -> str:
