@@ -10,12 +10,12 @@ from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
 from tocsin.ingest.host.machine import machine_families, machine_file_systems
 from tocsin.ingest.settings import HostSettings, IngestSettings
-from tocsin.model.duration import DAY_MS
 from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import SystemClock
 from tocsin.runtime.offload import DaemonOffload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.memory import MemorySampleStore
 
 ROUNDS = 200
 
@@ -48,7 +48,7 @@ async def measure(rounds: int) -> None:
         clock=clock,
         telemetry=telemetry,
         settings=IngestSettings(),
-        retention_ms=lambda: DAY_MS,
+        kept=MemorySampleStore(clock=clock).cuts,
     )
     offload, mounts = ThreadOffload("host", 1), DaemonOffload("mount", 16)
     families = machine_families(settings)

@@ -128,7 +128,7 @@ async def _flood(path: Path, count: int) -> None:
             clock=CLOCK,
             telemetry=Telemetry(),
             settings=IngestSettings(),
-            retention_ms=lambda: store.retention_ms,
+            kept=store.cuts,
         )
         making = ThreadOffload("making", 1)
         known = _rows([Labels.metric("known", {"n": str(number)}) for number in range(REQUEST)])

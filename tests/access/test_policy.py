@@ -7,7 +7,7 @@ import pytest
 from tocsin.access.policy import PERMISSIONS, Permission, allows, roles_with
 from tocsin.model.people import Role
 
-READS = {"metrics.read", "alerts.read", "rules.read"}
+READS = {"metrics.read", "alerts.read", "rules.read", "scrape.read", "retention.read"}
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,9 @@ READS = {"metrics.read", "alerts.read", "rules.read"}
         (Role.OPERATOR, READS | {"alerts.acknowledge", "outbox.read", "outbox.resend"}),
         (
             Role.EDITOR,
-            READS | {"alerts.acknowledge", "outbox.read", "outbox.resend", "rules.write", "metrics.write"},
+            READS
+            | {"alerts.acknowledge", "outbox.read", "outbox.resend"}
+            | {"rules.write", "scrape.write", "metrics.write", "retention.write"},
         ),
         (Role.ADMIN, set(Permission)),
     ],

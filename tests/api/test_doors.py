@@ -13,6 +13,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from tests.api.world import NO_SITE, TESTER, Api, open_api
+from tests.ingest.fakes import KeptFor
 from tests.support.otlp import gauge, point, protobuf, request
 from tests.support.remote_write import Sent, request_v1, request_v2
 from tests.support.state import AT_MS
@@ -205,7 +206,7 @@ async def refusing(api: Api, error: TransientError) -> AsyncIterator[httpx.Async
         clock=api.clock,
         telemetry=api.telemetry,
         settings=api.services.ingest,
-        retention_ms=lambda: DAY_MS,
+        kept=KeptFor(DAY_MS),
     )
     intake = Intake(appender, api.samples, clock=api.clock, telemetry=api.telemetry)
     app = build_api(replace(api.services, intake=intake), ServerSettings(), NO_SITE)

@@ -58,6 +58,13 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/api/rules/{rule_id}"): READERS,
     ("PATCH", "/api/rules/{rule_id}"): EDITORS,
     ("DELETE", "/api/rules/{rule_id}"): EDITORS,
+    ("GET", "/api/retention"): READERS,
+    ("POST", "/api/retention"): EDITORS,
+    ("PUT", "/api/retention"): EDITORS,
+    ("POST", "/api/retention/preview"): EDITORS,
+    ("GET", "/api/retention/{policy_id}"): READERS,
+    ("PATCH", "/api/retention/{policy_id}"): EDITORS,
+    ("DELETE", "/api/retention/{policy_id}"): EDITORS,
     ("GET", "/api/alerts"): READERS,
     ("GET", "/api/alerts/{alert_id}"): READERS,
     ("POST", "/api/alerts/{alert_id}/acknowledge"): OPERATORS,
@@ -89,7 +96,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
 
 async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     concrete = path.replace("{name:path}", "cpu")
-    for part in ("rule_id", "alert_id", "letter_id", "job_id", "user_id", "token_id", "backup_id"):
+    for part in ("rule_id", "alert_id", "letter_id", "job_id", "user_id", "token_id", "policy_id", "backup_id"):
         concrete = concrete.replace(f"{{{part}}}", "999")
     return await client.request(method, concrete, json={} if method in ("POST", "PUT", "PATCH") else None)
 

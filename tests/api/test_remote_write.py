@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.api.world import NO_SITE, Api
+from tests.ingest.fakes import KeptFor
 from tests.support.remote_write import Sent, metadata_v1, request_v1, request_v2
 from tests.support.state import AT_MS
 
@@ -188,7 +189,7 @@ async def test_a_full_queue_is_503_because_prometheus_drops_what_is_answered_429
         clock=api.clock,
         telemetry=Telemetry(),
         settings=api.services.ingest,
-        retention_ms=lambda: DAY_MS,
+        kept=KeptFor(DAY_MS),
     )
     intake = Intake(appender, api.samples, clock=api.clock, telemetry=Telemetry())
     app = build_api(replace(api.services, intake=intake), ServerSettings(), NO_SITE)

@@ -48,6 +48,7 @@ from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.memory import MemorySampleStore
+from tocsin.store.retention import RetentionBook
 from tocsin.store.state.state import State, open_state
 
 TESTER = Actor("tester")
@@ -123,6 +124,8 @@ async def open_api(
     )
     people = People(state.access, gate, clock=clock, secrets=lambda: next(secrets))
     arrival = Arrival(state.alerts, samples, Browsers(hub), clock=clock, telemetry=telemetry)
+    retention = RetentionBook(samples, state.policies, clock)
+    await retention.load()
     rules = RuleBook(state.rules, arrival, clock)
     await rules.load()
     ingest = IngestSettings()
@@ -134,7 +137,7 @@ async def open_api(
         clock=clock,
         telemetry=telemetry,
         settings=ingest,
-        retention_ms=lambda: samples.retention_ms,
+        kept=samples.cuts,
     )
     about = Circumstances(clock, lambda: next(secrets), inline)
     settings = BackupSettings()
@@ -152,6 +155,7 @@ async def open_api(
         deltas=DeltaStreams(telemetry),
         known_series=KnownSeries(IngestSettings(), seed=8627),
         rules=rules,
+        retention=retention,
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),
         scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),

@@ -29,6 +29,7 @@ from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.adopt.source import OldDatabase
 from tocsin.store.memory import MemorySampleStore
+from tocsin.store.retention import RetentionBook
 from tocsin.store.samples.embedded import PathLock
 
 NOW_MS = NOON_MS + 60_000
@@ -51,7 +52,8 @@ async def an_engine(tmp_path: Path, kind: str = "sqlite memory") -> AsyncIterato
     clock = FixedClock(NOW_MS)
     async with open_kind(kind, tmp_path) as state:
         samples = Stumbling(clock=clock)
-        yield Engine(Settings(), replace(real_world(), clock=clock), Telemetry(), samples, state), samples
+        retention = RetentionBook(samples, state.policies, clock)
+        yield Engine(Settings(), replace(real_world(), clock=clock), Telemetry(), samples, state, retention), samples
 
 
 async def adopted(engine: Engine, made: Older, page: int = 10_000, zone: str = "UTC") -> Report:
@@ -148,7 +150,7 @@ async def test_under_other_terms_it_begins_anew(tmp_path: Path) -> None:
             with pytest.raises(StoreError):
                 await adopted(engine, made, page=10)
             samples.room = 5
-            samples.retention_ms *= 2
+            samples.cuts.defaults = replace(samples.cuts.defaults, raw_ms=2 * samples.cuts.defaults.raw_ms)
             assert (await adopted(engine, made, page=10)).samples_stored == 50
 
 

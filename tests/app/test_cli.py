@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_the_default_rules_are_listed(server: ServerProcess) -> None:
     rules = json.loads(server.run("rules", "list", "--json"))["items"]
     assert [rule["name"] for rule in rules][:3] == ["High CPU Usage", "High Memory Usage", "Low Disk Space"]
     assert "High CPU Usage" in server.run("rules", "list")
+
+
+def test_a_retention_policy_is_previewed_set_listed_and_deleted(server: ServerProcess) -> None:
+    hours_ago = [str(time.time() - hours * 3_600) for hours in (1, 30, 60)]  # noqa: TID251 - the server's own clock
+    for at in hours_ago:
+        server.run("store", "cli.kept", "1", "--tag", "team=dev", "--timestamp", at)
+    policy = ("dev", "--match", '{team="dev"}', "--raw", "1d", "--hours", "1y")
+    said = json.loads(server.run("retention", "preview", *policy, "--json"))
+    assert (said["samples"], said["series"]) == (2, 1)
+    assert "This will delete 2 samples" in server.run("retention", "preview", *policy)
+    refused = tocsin("retention", "set", *policy, "--data-dir", str(server.data_dir))
+    assert (refused.returncode, "Say --yes" in refused.stderr) == (1, True)
+    server.run("retention", "set", *policy, "--yes")
+    (kept,) = json.loads(server.run("retention", "list", "--json"))["items"]
+    assert (kept["name"], kept["matchers"], kept["raw"], kept["five_minutes"]) == ("dev", ['team="dev"'], "1d", None)
+    server.run("retention", "set", "dev", "--raw", "default", "--hours", "30d", "--yes")
+    assert "7d (default)" in server.run("retention", "list")
+    server.run("retention", "delete", "dev", "--yes")
+    assert json.loads(server.run("retention", "list", "--json"))["items"] == []
 
 
 def test_an_alert_is_listed_and_acknowledged(server: ServerProcess) -> None:

@@ -19,6 +19,7 @@ from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.errors import LimitError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp, parse_matcher
+from tocsin.model.retention import Lengths
 from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.store.memory import MemorySampleStore
@@ -199,9 +200,9 @@ async def test_nothing_past_its_retention_is_returned(store: AnyStore, clock: Fi
 
 async def test_the_retention_can_be_changed_while_it_runs(store: AnyStore) -> None:
     await put(store, (CPU, NOW - 2 * DAY_MS, 1.0), (CPU, NOW, 2.0))
-    store.retention_ms = DAY_MS
+    store.cuts.defaults = replace(store.cuts.defaults, raw_ms=DAY_MS)
     assert await everything(store) == [(CPU, NOW, 2.0)]
-    store.retention_ms = 3 * DAY_MS
+    store.cuts.defaults = replace(store.cuts.defaults, raw_ms=3 * DAY_MS)
     assert len(await everything(store)) == 2
 
 
@@ -224,7 +225,7 @@ async def test_clean_up_drops_whole_days_and_says_how_many_samples_went(store: A
 async def test_clean_up_also_drops_days_before_1970(century: AnyStore) -> None:
     await put(century, *((CPU, day * DAY_MS - 1, 1.0) for day in (-200, -1, 0, 1)), (CPU, NOW, 2.0))
     assert await century.clean_up(99 * 365 * DAY_MS) == 0
-    century.retention_ms = DAY_MS
+    century.cuts.defaults = replace(century.cuts.defaults, raw_ms=DAY_MS)
     assert await century.clean_up(NOW) == 4
     assert (await century.stats()).samples == 1
 
@@ -365,12 +366,13 @@ async def test_series_without_samples_are_forgotten_when_all_their_retentions_ha
     store: AnyStore, clock: FixedClock
 ) -> None:
     await put(store, (CPU, NOW, 1.0), (DISK, NOW, 1.0))
-    store.five_minutes_ms = store.hours_ms = store.retention_ms
-    await store.clean_up(NOW + store.retention_ms)
+    week = 7 * DAY_MS
+    store.cuts.defaults = Lengths(week, week, week)
+    await store.clean_up(NOW + week)
     assert await store.count([]) == 2
     clock.advance(2 * DAY_MS)
     await put(store, (DISK, NOW + 2 * DAY_MS, 2.0))
-    await store.clean_up(NOW + store.retention_ms + DAY_MS)
+    await store.clean_up(NOW + week + DAY_MS)
     assert await store.series([]) == (DISK,)
 
 

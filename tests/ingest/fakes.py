@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from tocsin.ingest.appender import Appender
-from tocsin.ingest.ports import SampleObserver
+from tocsin.ingest.ports import RawRetention, SampleObserver
 from tocsin.ingest.settings import IngestSettings
 from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import Labels
-from tocsin.model.series import MetricInfo, SampleBatch
+from tocsin.model.series import MetricInfo, SampleBatch, TimeArray
 from tocsin.runtime.clock import Clock, FixedClock
 from tocsin.runtime.telemetry import Telemetry
 
@@ -88,6 +91,23 @@ class Seen:
         self.batches.append((batch, at_ms))
 
 
+@dataclass
+class KeptFor:
+    """Every series for the same time, but the metrics in `by_name`."""
+
+    length_ms: int
+    by_name: dict[str, int] = field(default_factory=dict)
+    asked: list[Labels] = field(default_factory=list)
+
+    @property
+    def raw_shortest_ms(self) -> int:
+        return min(self.length_ms, *self.by_name.values()) if self.by_name else self.length_ms
+
+    def raw_ms(self, series: Sequence[Labels]) -> TimeArray:
+        self.asked += series
+        return np.array([self.by_name.get(labels.name, self.length_ms) for labels in series], np.int64)
+
+
 def appender_into(
     sink: MemorySink,
     *,
@@ -95,7 +115,7 @@ def appender_into(
     clock: Clock | None = None,
     telemetry: Telemetry | None = None,
     settings: IngestSettings | None = None,
-    retention_ms: Callable[[], int] = lambda: 7 * DAY_MS,
+    kept: RawRetention | None = None,
 ) -> Appender:
     return Appender(
         sink.index,
@@ -105,5 +125,5 @@ def appender_into(
         clock=clock or FixedClock(),
         telemetry=telemetry or Telemetry(),
         settings=settings or IngestSettings(),
-        retention_ms=retention_ms,
+        kept=kept or KeptFor(7 * DAY_MS),
     )

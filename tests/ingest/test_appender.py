@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from tests.ingest.fakes import MemoryIndex, MemorySink, Seen, appender_into
+from tests.ingest.fakes import KeptFor, MemoryIndex, MemorySink, Seen, appender_into
 
 from tocsin.ingest.appender import AT_ONCE
 from tocsin.ingest.rows import Refusal, Rejection, Rows
@@ -71,7 +71,7 @@ async def test_a_sample_more_than_ten_minutes_ahead_is_refused() -> None:
 
 async def test_samples_of_1970_are_stored_where_the_retention_reaches_that_far() -> None:
     sink = MemorySink(MemoryIndex())
-    appender = appender_into(sink, retention_ms=lambda: 100 * 365 * DAY_MS)
+    appender = appender_into(sink, kept=KeptFor(100 * 365 * DAY_MS))
     done = await appender.append(rows(("a", 0, 1.0), ("a", -1, 2.0)), "json")
     assert sink.samples() == [("a", 0, 1.0)]
     assert done.rejected == (Rejection(1, "The sample is dated before 1970.", Refusal.PAST_RETENTION),)
@@ -150,12 +150,39 @@ async def test_an_observer_that_fails_is_told_to_the_sender() -> None:
 
 
 async def test_a_changed_retention_holds_at_once() -> None:
-    sink, keep_ms = MemorySink(MemoryIndex()), [DAY_MS]
-    appender = appender_into(sink, retention_ms=lambda: keep_ms[0])
+    sink, kept = MemorySink(MemoryIndex()), KeptFor(DAY_MS)
+    appender = appender_into(sink, kept=kept)
     await appender.append(rows(("a", NOW - DAY_MS, 1.0)), "json")
-    keep_ms[0] = DAY_MS - 1
+    kept.length_ms = DAY_MS - 1
     await appender.append(rows(("a", NOW - DAY_MS, 2.0)), "json")
     assert len(sink.samples()) == 1
+
+
+async def test_each_series_may_be_as_late_as_its_own_retention_allows() -> None:
+    sink, kept = MemorySink(MemoryIndex()), KeptFor(2 * DAY_MS, {"short": DAY_MS, "long": 9 * DAY_MS})
+    given = rows(
+        ("short", NOW - DAY_MS, 1.0),
+        ("short", NOW - DAY_MS - 1, 2.0),
+        ("long", NOW - 9 * DAY_MS, 3.0),
+        ("long", NOW - 9 * DAY_MS - 1, 4.0),
+        ("other", NOW - 2 * DAY_MS, 5.0),
+        ("other", NOW - 2 * DAY_MS - 1, 6.0),
+    )
+    done = await appender_into(sink, kept=kept).append(given, "json")
+    assert [value for _, _, value in sink.samples()] == [1.0, 3.0, 5.0]
+    told = [(one.index, one.reason) for one in done.rejected]
+    assert told == [
+        (1, "The sample is older than the 1d that samples are kept."),
+        (3, "The sample is older than the 9d that samples are kept."),
+        (5, "The sample is older than the 2d that samples are kept."),
+    ]
+
+
+async def test_the_retention_of_a_series_is_looked_up_for_late_samples_alone() -> None:
+    kept = KeptFor(2 * DAY_MS)
+    appender = appender_into(MemorySink(MemoryIndex()), kept=kept)
+    await appender.append(rows(*((str(at), NOW, 1.0) for at in range(100)), ("late", NOW - 3 * DAY_MS, 1.0)), "json")
+    assert kept.asked == [Labels.metric("late")]
 
 
 async def test_stored_and_refused_samples_are_counted_by_source_and_reason() -> None:

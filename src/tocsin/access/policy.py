@@ -20,6 +20,8 @@ class Permission(StrEnum):
     RULES_WRITE = "rules.write"
     SCRAPE_READ = "scrape.read"
     SCRAPE_WRITE = "scrape.write"
+    RETENTION_READ = "retention.read"
+    RETENTION_WRITE = "retention.write"
     OUTBOX_READ = "outbox.read"
     OUTBOX_RESEND = "outbox.resend"
     PEOPLE_MANAGE = "people.manage"
@@ -28,9 +30,22 @@ class Permission(StrEnum):
     SETTINGS_WRITE = "settings.write"
 
 
-_VIEWER = frozenset({Permission.METRICS_READ, Permission.ALERTS_READ, Permission.RULES_READ, Permission.SCRAPE_READ})
+_VIEWER = frozenset(
+    {
+        Permission.METRICS_READ,
+        Permission.ALERTS_READ,
+        Permission.RULES_READ,
+        Permission.SCRAPE_READ,
+        Permission.RETENTION_READ,
+    }
+)
 _OPERATOR = _VIEWER | {Permission.ALERTS_ACKNOWLEDGE, Permission.OUTBOX_READ, Permission.OUTBOX_RESEND}
-_EDITOR = _OPERATOR | {Permission.RULES_WRITE, Permission.SCRAPE_WRITE, Permission.METRICS_WRITE}
+_EDITOR = _OPERATOR | {
+    Permission.RULES_WRITE,
+    Permission.SCRAPE_WRITE,
+    Permission.METRICS_WRITE,
+    Permission.RETENTION_WRITE,
+}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.WRITER: frozenset({Permission.METRICS_WRITE}),

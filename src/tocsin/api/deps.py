@@ -33,6 +33,7 @@ from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.retention import RetentionBook
 
 COOKIE = "tocsin_session"
 
@@ -77,6 +78,7 @@ class Services:
     scraping: ScrapeBook
     outbox: OutboxDesk
     backups: BackupDesk
+    retention: RetentionBook
     reader: SampleReader
     hub: Hub
     telemetry: Telemetry

@@ -103,7 +103,7 @@ async def copy(old: OldDatabase, engine: Engine, zone: str, offload: Offload, se
     """Each part goes on where it stopped. `old` is checked; `seen` hears the id of the last metric row done."""
     ledger = engine.state.ledger(old.name)
     clock = engine.world.clock
-    report = Report(old.name, str(Duration(engine.samples.retention_ms)))
+    report = Report(old.name, str(Duration(engine.samples.cuts.raw_longest_ms)))
     async for rules in each(old.rules(), offload):
         report.rules_read += rules.read
         report.rules_added += await ledger.take_rules(rules.rules, clock.now_ms(), local_actor())
@@ -126,7 +126,7 @@ async def copy_samples(
     offload: Offload,
     seen: Callable[[int], None],
 ) -> None:
-    retention_ms = int(engine.samples.retention_ms)
+    retention_ms = engine.samples.cuts.raw_longest_ms  # another one, and older rows may be wanted now
     clock, limits = engine.world.clock, engine.settings.ingest
     appender = Appender(
         engine.samples,
@@ -136,7 +136,7 @@ async def copy_samples(
         clock=clock,
         telemetry=engine.telemetry,
         settings=limits,
-        retention_ms=lambda: retention_ms,
+        kept=engine.samples.cuts,
     )
     labels_of = series_memory(limits)
     begun = (await ledger.read()).samples

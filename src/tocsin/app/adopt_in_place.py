@@ -205,7 +205,8 @@ async def _compare(engine: Engine, name: str, rows: Rows, compared: Comparison) 
         await _compare(engine, name, _chosen(rows, early), compared)
         await _compare(engine, name, _chosen(rows, ~early), compared)
         return
-    oldest_ms = engine.world.clock.now_ms() - int(engine.samples.retention_ms)  # now: the read looked at it before
+    # now: the read looked at it before; what is older may be past the policy of its series
+    oldest_ms = engine.world.clock.now_ms() - engine.samples.cuts.raw_shortest_ms
     compared.look(rows, block, oldest_ms)
 
 

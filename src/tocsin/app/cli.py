@@ -36,12 +36,14 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="What is watched, and when it is wrong.", no_args_is_help=True)
 alerts_app = typer.Typer(help="What is wrong now.", no_args_is_help=True)
+retention_app = typer.Typer(help="How long series are kept.", no_args_is_help=True)
 user_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 token_app = typer.Typer(help="Keys for programs.", no_args_is_help=True)
 series_app = typer.Typer(help="Which series there are, and what there are many of.", no_args_is_help=True)
 app.add_typer(series_app, name="series")
 app.add_typer(rules_app, name="rules")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(retention_app, name="retention")
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 key_app = typer.Typer(help="What the data directory is encrypted with.", no_args_is_help=True)
@@ -335,6 +337,83 @@ def targets(
         for one in found:
             one["error"] = one["error"] or one["warning"]
         _print_table(found, ["job_name", "url", "health", "samples", "error"])
+
+
+PolicyName = Annotated[str, typer.Argument(help="The policy's name.")]
+Selector = Annotated[str | None, typer.Option("--match", "-m", help='Which series, such as {team="dev"}.')]
+RawLength = Annotated[str | None, typer.Option("--raw", help="Samples, such as 2d; `default` for the default's.")]
+FiveLength = Annotated[str | None, typer.Option("--five-minutes", help="Roll-ups of 5 minutes, as --raw.")]
+HoursLength = Annotated[str | None, typer.Option("--hours", help="Roll-ups of hours, as --raw.")]
+Position = Annotated[int | None, typer.Option(help="Where in the list, from 0; the first that fits a series wins.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@retention_app.command("list")
+def retention_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the policies in their order, and the defaults for all other series."""
+    answer = _call(config, data_dir, "GET", "/api/retention", params={"limit": 1_000})
+    if as_json:
+        _print_json(answer)
+        return
+    rows = [{**one, "matchers": ", ".join(one["matchers"])} for one in answer["items"]]
+    shown = ("raw", "five_minutes", "hours")
+    rows = [{**row, **{key: row[key] or f"{answer['defaults'][key]} (default)" for key in shown}} for row in rows]
+    others = {"name": "(all others)", "matchers": "", **answer["defaults"]}
+    _print_table([*rows, others], ["position", "name", "matchers", *shown])
+
+
+@retention_app.command("set")
+def retention_set(
+    name: PolicyName,
+    match: Selector = None,
+    raw: RawLength = None,
+    five_minutes: FiveLength = None,
+    hours: HoursLength = None,
+    position: Position = None,
+    yes: Yes = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Make a policy, or change the one of that name. What that deletes is told first, and asked about."""
+    wanted = _wanted_policies(config, data_dir, name, match, (raw, five_minutes, hours), position)
+    _confirm_loss(_call(config, data_dir, "POST", "/api/retention/preview", json={"items": wanted}), yes=yes)
+    _call(config, data_dir, "PUT", "/api/retention", json={"items": wanted})
+    print(f"Saved {name}.", file=sys.stderr)
+
+
+@retention_app.command("preview")
+def retention_preview(
+    name: PolicyName,
+    match: Selector = None,
+    raw: RawLength = None,
+    five_minutes: FiveLength = None,
+    hours: HoursLength = None,
+    position: Position = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Say what `tocsin retention set` with the same options would delete, and change nothing."""
+    wanted = _wanted_policies(config, data_dir, name, match, (raw, five_minutes, hours), position)
+    loss = _call(config, data_dir, "POST", "/api/retention/preview", json={"items": wanted})
+    if as_json:
+        _print_json(loss)
+    else:
+        print(loss["text"])
+
+
+@retention_app.command("delete")
+def retention_delete(
+    name: PolicyName, yes: Yes = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
+    """Delete a policy. Its series fall to the policies after it; what that deletes is told first."""
+    policies = _sent_policies(config, data_dir)
+    left = [one for one in policies if one["name"] != name]
+    if len(left) == len(policies):
+        raise UserError(f"There is no retention policy {name!r}; `tocsin retention list` shows those that there are.")
+    _confirm_loss(_call(config, data_dir, "POST", "/api/retention/preview", json={"items": left}), yes=yes)
+    _call(config, data_dir, "PUT", "/api/retention", json={"items": left})
+    print(f"Deleted {name}.", file=sys.stderr)
 
 
 @user_app.command("add")
@@ -687,6 +766,45 @@ def _all_pages(config: Path | None, data_dir: Path, path: str, params: dict[str,
     from tocsin.app.client import all_pages
 
     return _run(all_pages(config, data_dir, path, params or {}))
+
+
+def _sent_policies(config: Path | None, data_dir: Path) -> list[dict[str, Any]]:
+    """The list as it is, in the form in which it is sent."""
+    saved = _call(config, data_dir, "GET", "/api/retention", params={"limit": 1_000})["items"]
+    keys = ("id", "name", "matchers", "raw", "five_minutes", "hours")
+    return [{key: one[key] for key in keys} for one in saved]
+
+
+def _wanted_policies(
+    config: Path | None,
+    data_dir: Path,
+    name: str,
+    match: str | None,
+    lengths: tuple[str | None, ...],
+    position: int | None,
+) -> list[dict[str, Any]]:
+    """The list with this policy made or changed."""
+    policies = _sent_policies(config, data_dir)
+    at = next((at for at, one in enumerate(policies) if one["name"] == name), None)
+    policy: dict[str, Any] = {"name": name, "matchers": []} if at is None else policies.pop(at)
+    if match is not None:
+        policy["matchers"] = [match]
+    for key, length in zip(("raw", "five_minutes", "hours"), lengths, strict=True):
+        if length is not None:
+            policy[key] = None if length == "default" else length
+    place = position if position is not None else at if at is not None else len(policies)
+    policies.insert(place, policy)
+    return policies
+
+
+def _confirm_loss(loss: dict[str, Any], *, yes: bool) -> None:
+    print(loss["text"], file=sys.stderr)
+    if yes or not (loss["samples"] or loss["buckets"]):
+        return
+    if not sys.stdin.isatty():
+        raise UserError("Nothing was changed. Say --yes to delete that.")
+    if not typer.confirm("Go on?", err=True):
+        raise UserError("Nothing was changed.")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

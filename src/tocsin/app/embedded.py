@@ -30,6 +30,7 @@ from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import UserError
 from tocsin.model.labels import METRIC_NAME
 from tocsin.model.matcher import Matcher, MatchOp, equals
+from tocsin.model.retention import Lengths
 from tocsin.model.rule import Condition, Severity
 from tocsin.notify.message import render_alert_email
 from tocsin.rules.arrival import Arrival
@@ -145,7 +146,8 @@ class MetricStorage:
         self._lock = threading.Lock()
         samples = self._loop.engine.samples
         # Roll-ups outlive their samples on a server; here nothing past the retention is ever returned.
-        samples.retention_ms = samples.five_minutes_ms = samples.hours_ms = round(retention_days * DAY_MS)
+        kept_ms = round(retention_days * DAY_MS)
+        samples.cuts.defaults = Lengths(kept_ms, kept_ms, kept_ms)
 
     def store_metric(self, name: str, value: float, tags: Mapping[str, str] | None = None) -> StoredMetric:
         """The stored sample, durable when this returns. Raises UserError, StoreError; then nothing is stored."""
@@ -244,7 +246,7 @@ async def _store(engine: Engine, stamps: Stamps, name: str, value: float, tags: 
         clock=engine.world.clock,
         telemetry=engine.telemetry,
         settings=engine.settings.ingest,
-        retention_ms=lambda: engine.samples.retention_ms,
+        kept=engine.samples.cuts,
     )
     number = float(value)
     said = number if math.isfinite(number) else str(number)

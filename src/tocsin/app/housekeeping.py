@@ -11,6 +11,7 @@ from tocsin.model.errors import StoreError
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples.cuts import InForce
 
 log = get_log("app")
 
@@ -18,13 +19,18 @@ PERIOD_S = 60.0
 
 
 class Housekeeping:
-    """Every minute expired keys; every hour whole days of samples, and the first time at once."""
+    """Every minute expired keys; samples every hour, and at once at the start and when their retention has changed.
+
+    What must be rewritten for its policy is done in rounds, one a minute, until nothing is left.
+    """
 
     def __init__(self, samples: Samples, access: AccessStore, clock: Clock, telemetry: Telemetry) -> None:
         self._samples = samples
         self._access = access
         self._clock = clock
         self._clean_up_due_ms = 0
+        self._kept: InForce | None = None
+        self._behind = True
         self._removed = telemetry.counter("samples_removed", "Samples removed because they were past their retention.")
         self._stored = telemetry.gauge("store_kept_samples", "Samples in the store.")
         self._bytes = telemetry.gauge("store_kept_bytes", "Bytes that samples take on the disk.")
@@ -40,9 +46,14 @@ class Housekeeping:
     async def round(self, at_ms: int) -> None:
         """Raises StoreError where a store is away."""
         await self._access.remove_expired(at_ms)
-        if at_ms >= self._clean_up_due_ms:
+        kept = self._samples.cuts.in_force
+        if at_ms >= self._clean_up_due_ms or kept is not self._kept:
             self._removed.inc(await self._samples.clean_up(at_ms))
-            self._clean_up_due_ms = at_ms + HOUR_MS
+            self._clean_up_due_ms, self._kept, self._behind = at_ms + HOUR_MS, kept, True
+        if self._behind:
+            done = await self._samples.enforce(at_ms)
+            self._removed.inc(done.samples)
+            self._behind = done.more
         stats = await self._samples.stats()
         self._stored.set(stats.samples)
         self._bytes.set(stats.bytes)

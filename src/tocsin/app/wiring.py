@@ -44,6 +44,7 @@ from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup import swap
 from tocsin.store.backup.write import Circumstances, Stores
+from tocsin.store.retention import RetentionBook
 from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
 from tocsin.store.state.state import State, open_state
@@ -66,6 +67,7 @@ class Engine:
     telemetry: Telemetry
     samples: Samples
     state: State
+    retention: RetentionBook
 
 
 @asynccontextmanager
@@ -127,7 +129,9 @@ async def open_engine_with(
         state = await stack.enter_async_context(open_state_with(settings, data_dir, world, vault))
         await decide_restore(data_dir, state)
         samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry, vault))
-        yield Engine(settings, world, telemetry, samples, state)
+        retention = RetentionBook(samples, state.policies, world.clock)
+        await retention.load()
+        yield Engine(settings, world, telemetry, samples, state, retention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +161,7 @@ class Server:
         scraped = await self.scraping.read(settings)  # what can fail comes first
         await self.services.rules.reload()
         configure_logs(settings.log.level, settings.log.form)
-        samples, retention = self.engine.samples, settings.retention
-        samples.retention_ms = retention.raw
-        samples.five_minutes_ms, samples.hours_ms = retention.five_minutes, retention.hours
+        self.engine.samples.cuts.defaults = settings.retention.lengths
         self.dispatcher.reload(route_of(settings), settings.alerts)
         await self.scraping.book.load(scraped.jobs)
         log.info("settings reloaded")
@@ -232,7 +234,7 @@ async def open_server(
             clock=clock,
             telemetry=telemetry,
             settings=settings.ingest,
-            retention_ms=lambda: samples.retention_ms,
+            kept=samples.cuts,
         )
 
         reading = world.offload("host", 1)
@@ -275,6 +277,7 @@ async def open_server(
             scraping=scraping.book,
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
             backups=backups,
+            retention=engine.retention,
             reader=samples,
             hub=hub,
             telemetry=telemetry,

@@ -17,6 +17,7 @@ from tocsin.ingest.host.machine import machine_families, machine_file_systems
 from tocsin.ingest.host.reading import Family
 from tocsin.ingest.ports import MetadataSink, SampleSink, SeriesIndex
 from tocsin.ingest.settings import HostSettings
+from tocsin.model.retention import Policy
 from tocsin.notify.ports import Receiver
 from tocsin.notify.registry import open_registry
 from tocsin.runtime.chance import SecretMaker, fresh_chance, new_secret
@@ -24,6 +25,8 @@ from tocsin.runtime.clock import Clock, SystemClock
 from tocsin.runtime.offload import DaemonOffload, Offload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.ports import SampleDump
+from tocsin.store.samples.cuts import Cuts
+from tocsin.store.samples.enforcement import Loss, Partition, Removed
 from tocsin.store.samples.store import SampleStats, SampleStore
 from tocsin.store.vault import Vault
 
@@ -31,13 +34,22 @@ from tocsin.store.vault import Vault
 class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, Protocol):
     """A sample store as a whole."""
 
-    retention_ms: int
-    five_minutes_ms: int
-    hours_ms: int
+    @property
+    def cuts(self) -> Cuts:
+        """How long each series is kept: nothing past it is returned."""
+        ...
+
+    async def keep(self, policies: tuple[Policy, ...]) -> None: ...
 
     async def roll_up(self) -> bool: ...
 
     async def clean_up(self, at_ms: int) -> int: ...
+
+    async def enforce(self, at_ms: int) -> Removed: ...
+
+    async def preview(self, policies: tuple[Policy, ...]) -> Loss: ...
+
+    async def partitions(self) -> tuple[Partition, ...]: ...
 
     async def check(self) -> None: ...
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from tocsin.ingest.ports import MetadataSink, SampleObserver, SampleSink, SeriesIndex
+from tocsin.ingest.ports import MetadataSink, RawRetention, SampleObserver, SampleSink, SeriesIndex
 from tocsin.ingest.refusals import Refusals
 from tocsin.ingest.rows import Appended, IndexArray, Refusal, Rejection, Rows, SeriesBook
 from tocsin.ingest.settings import IngestSettings
@@ -18,6 +20,8 @@ from tocsin.model.series import IdArray, MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.telemetry import Telemetry
 
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
 DESCRIBED_MAX = 100_000
 AT_ONCE = 250
 """Series that are interned before others have a turn: new ones take about 10 µs each, and reading their labels more."""
@@ -26,7 +30,7 @@ AT_ONCE = 250
 class Appender:
     """Refuses what may not be stored, gives series their ids, and tells the observers what is durable.
 
-    `retention_ms` is asked at every append, so that a changed setting holds at once.
+    `kept` is asked at every append, so that a changed setting or policy holds at once.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Appender:
         clock: Clock,
         telemetry: Telemetry,
         settings: IngestSettings,
-        retention_ms: Callable[[], int],
+        kept: RawRetention,
     ) -> None:
         self._index = index
         self._sink = sink
@@ -47,7 +51,7 @@ class Appender:
         self._observers = tuple(observers)
         self._clock = clock
         self._settings = settings
-        self._retention_ms = retention_ms
+        self._kept = kept
         self._described: dict[str, MetricInfo] = {}
         self._ingested = telemetry.counter("samples_ingested", "Samples stored.", ["source"])
         self._refusals = Refusals(clock, telemetry)
@@ -82,10 +86,8 @@ class Appender:
 
     async def _admit(self, rows: Rows, at_ms: int) -> tuple[SampleBatch, list[Rejection]]:
         """What may be stored. A series gets an id only when a sample of it may be."""
-        oldest_ms = max(0, at_ms - self._retention_ms())
-        newest_ms = at_ms + self._settings.future_max
-        old, early = rows.times < oldest_ms, rows.times > newest_ms
-        rejected = [Rejection(int(at), _past(oldest_ms, at_ms), Refusal.PAST_RETENTION) for at in rows.index[old]]
+        early = rows.times > at_ms + self._settings.future_max
+        old, rejected = self._past(rows, at_ms)
         ahead = f"The sample is more than {self._settings.future_max} in the future; check the sender's clock."
         rejected += [Rejection(int(at), ahead, Refusal.FUTURE) for at in rows.index[early]]
         keep = ~(old | early)
@@ -106,6 +108,22 @@ class Appender:
         if rejected:
             return SampleBatch(ids[rows.which[keep]], rows.times[keep], rows.values[keep]), rejected
         return SampleBatch(ids[rows.which], rows.times, rows.values), rejected
+
+    def _past(self, rows: Rows, at_ms: int) -> tuple[BoolArray, list[Rejection]]:
+        """bool[n]: which samples are past the retention of their series, and what their sender is told.
+
+        Series are looked at only where a sample is older than any series is kept for sure.
+        """
+        old: BoolArray = rows.times < max(0, at_ms - self._kept.raw_shortest_ms)
+        if not old.any():
+            return old, []
+        late, which = np.unique(rows.which[old], return_inverse=True)
+        kept_ms = self._kept.raw_ms([rows.series[at] for at in late.tolist()])
+        oldest = np.maximum(0, at_ms - kept_ms)[which]
+        past = rows.times[old] < oldest
+        old[old] = past
+        told = zip(rows.index[old].tolist(), oldest[past].tolist(), strict=True)
+        return old, [Rejection(at, _too_old(oldest_ms, at_ms), Refusal.PAST_RETENTION) for at, oldest_ms in told]
 
     async def _recognised(self, book: SeriesBook, which: IndexArray) -> tuple[IdArray, dict[int, tuple[str, Refusal]]]:
         """As `_intern`: the ids of a whole book, in which those of known series stand already."""
@@ -140,7 +158,7 @@ class Appender:
         return ids, without
 
 
-def _past(oldest_ms: int, at_ms: int) -> str:
+def _too_old(oldest_ms: int, at_ms: int) -> str:
     if oldest_ms == 0:
         return "The sample is dated before 1970."
     return f"The sample is older than the {format_ms(at_ms - oldest_ms)} that samples are kept."

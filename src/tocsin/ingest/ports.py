@@ -9,7 +9,7 @@ from tocsin.model.audit import AuditEntry
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.scrape import StoredJob
-from tocsin.model.series import MetricInfo, SampleBatch
+from tocsin.model.series import MetricInfo, SampleBatch, TimeArray
 
 
 class SeriesIndex(Protocol):
@@ -62,6 +62,19 @@ class SampleSink(Protocol):
 class SampleObserver(Protocol):
     async def observe(self, batch: SampleBatch, at_ms: int) -> None:
         """Called with each batch after it is durable and before its sender is told so."""
+        ...
+
+
+class RawRetention(Protocol):
+    """How long samples are kept; older ones are refused."""
+
+    @property
+    def raw_shortest_ms(self) -> int:
+        """No series is kept for less."""
+        ...
+
+    def raw_ms(self, series: Sequence[Labels]) -> TimeArray:
+        """int64[n]: how long samples of each of these series are kept."""
         ...
 
 

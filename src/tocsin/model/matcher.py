@@ -100,6 +100,31 @@ def parse_matcher(text: str) -> Matcher:
     return matcher
 
 
+_SELECTOR = re.compile(r"\s*(?P<name>[^\s{}\",=!~]*)\s*(?:\{(?P<inner>.*)\}\s*)?", re.DOTALL)
+
+
+def parse_selector(text: str) -> tuple[Matcher, ...]:
+    """`cpu{mode="user",host=~"web.*"}`, `{team="dev"}`, or one matcher alone. Raises UserError."""
+    if _MATCHER.fullmatch(text.strip()):
+        return (parse_matcher(text),)
+    wrong = UserError(f'{text!r:.200} does not select series; write it like {{team="dev"}} or cpu{{host=~"web.*"}}.')
+    found = _SELECTOR.fullmatch(text)
+    if found is None:
+        raise wrong
+    matchers = [Matcher("__name__", MatchOp.EQUAL, found["name"])] if found["name"] else []
+    inner, at = found["inner"] or "", 0
+    while inner[at:].strip():
+        part = _MATCHER.match(inner, at + len(inner[at:]) - len(inner[at:].lstrip()))
+        if part is None:
+            raise wrong
+        matchers.append(parse_matcher(part[0]))
+        rest = inner[part.end() :].lstrip()
+        if rest and not rest.startswith(","):
+            raise wrong
+        at = len(inner) - len(rest) + 1 if rest else len(inner)
+    return tuple(matchers)
+
+
 def _bare(text: str) -> str:
     return unquote(text[1:-1]) if text.startswith('"') else text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from tocsin.model.duration import DAY_MS, HOUR_MS
 from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
+from tocsin.model.retention import Policy, Resolution
 from tocsin.model.series import (
     Cardinality,
     FloatArray,
@@ -34,7 +36,9 @@ from tocsin.store.samples.blocks import (
     series_block,
     step_block,
 )
+from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.dump import Piece, StoredPart
+from tocsin.store.samples.enforcement import RAW, Loss, Partition, Removed, shortened
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.native import Columns
 from tocsin.store.samples.retention import last_day_past
@@ -58,11 +62,9 @@ class MemorySampleStore:
         clock: Clock,
     ) -> None:
         self._settings = settings or StoreSettings()
-        self.retention_ms: int = (kept or RetentionSettings()).raw
-        self.five_minutes_ms: int = (kept or RetentionSettings()).five_minutes
-        self.hours_ms: int = (kept or RetentionSettings()).hours
         self._clock = clock
         self._index = LabelIndex(self._settings.series_max, self._settings.metric_series_max)
+        self.cuts = Cuts((kept or RetentionSettings()).lengths, self._index.labels, self._index.find)
         self._metrics: dict[str, MetricInfo] = {}
         self._fresh: list[SampleBatch] = []
         self._columns: dict[int, _Column] = {}
@@ -153,15 +155,55 @@ class MemorySampleStore:
         found = self._within(matchers, since_ms, np.iinfo(np.int64).max)
         return self._block([(series_id, times[-1:], values[-1:]) for series_id, times, values in found])
 
+    async def keep(self, policies: tuple[Policy, ...]) -> None:
+        self.cuts.keep(policies)
+
     async def clean_up(self, at_ms: int) -> int:
-        """Drop the days that lie wholly past the retention; returns how many samples went with them."""
+        """Drop the days that are past for every series; returns how many samples went with them."""
         self._settle()
-        keep_from_ms = (last_day_past(at_ms - self.retention_ms) + 1) * DAY_MS
+        ids = self._index.find(())
+        longest_ms = int(self._raw_ms(ids).max()) if len(ids) else self.cuts.raw_longest_ms
+        keep_from_ms = (last_day_past(at_ms - longest_ms) + 1) * DAY_MS
         removed = sum(column.drop_before(keep_from_ms) for column in self._columns.values())
-        self._index.forget(self._index.silent(at_ms - max(self.retention_ms, self.five_minutes_ms, self.hours_ms)))
-        self._index.forget(self._index.silent(at_ms - self.retention_ms)[: self._index.crowd()])
+        self._index.forget(self.cuts.silent(at_ms, lambda lengths: lengths.longest_ms, self._index.silent))
+        crowd = self._index.crowd()
+        self._index.forget(self.cuts.silent(at_ms, lambda lengths: lengths.raw_ms, self._index.silent)[:crowd])
         self._index.compact(at_ms)
         return removed
+
+    async def enforce(self, at_ms: int) -> Removed:
+        """Drop the days that are past for each series."""
+        self._settle()
+        ids = np.array(list(self._columns), np.uint64)
+        keep_from = ((at_ms - self._raw_ms(ids)) // DAY_MS * DAY_MS).tolist() if self.cuts.rules.policies else ()
+        return Removed(
+            sum(self._columns[series_id].drop_before(from_ms) for series_id, from_ms in zip(ids.tolist(), keep_from))  # noqa: B905 - none without policies
+        )
+
+    async def preview(self, policies: tuple[Policy, ...]) -> Loss:
+        self._settle()
+        before, at_ms, ids = self.cuts.in_force, self._clock.now_ms(), self._index.find(())
+        after = InForce(replace(before.rules, policies=policies), self.cuts.resolved(policies))
+        samples, series = 0, set[int]()
+        for stretch in shortened(before, after, ids, at_ms):
+            for series_id in stretch.ids.tolist() if stretch.table is RAW else ():
+                column = self._columns.get(series_id, _Column())
+                low, high = np.searchsorted(column.times, (stretch.start_ms, stretch.end_ms)).tolist()
+                samples += high - low
+                series |= {series_id} if high > low else set()
+        return Loss(samples, 0, len(series))
+
+    async def partitions(self) -> tuple[Partition, ...]:
+        self._settle()
+        times = np.concatenate([np.zeros(0, np.int64), *(column.times for column in self._columns.values())])
+        days, counts = np.unique(times // DAY_MS, return_counts=True)
+        return tuple(
+            Partition(RAW, day, count, count * BYTES_A_SAMPLE)
+            for day, count in zip(days.tolist(), counts.tolist(), strict=True)
+        )
+
+    def _raw_ms(self, ids: IdArray) -> TimeArray:
+        return self.cuts.in_force.lengths_ms(ids, Resolution.RAW)
 
     async def roll_up(self) -> bool:
         """The twin answers from its samples, so there is nothing to do."""
@@ -228,14 +270,14 @@ class MemorySampleStore:
     ) -> Iterator[tuple[int, TimeArray, FloatArray]]:
         """The samples of the series that fit and have some, by id."""
         self._settle()
-        ids = self._index.find(matchers).tolist()
+        ids = self._index.find(matchers)
         check_series(len(ids), self._settings.read_series_max)
-        start_ms = max(start_ms, self._clock.now_ms() - self.retention_ms)
-        for series_id in ids:
+        oldest = self._clock.now_ms() - self._raw_ms(ids)
+        for series_id, oldest_ms in zip(ids.tolist(), oldest.tolist(), strict=True):
             column = self._columns.get(series_id)
             if column is None:
                 continue
-            low, high = np.searchsorted(column.times, (start_ms, end_ms))
+            low, high = np.searchsorted(column.times, (max(start_ms, oldest_ms), end_ms))
             if low < high:
                 yield series_id, column.times[low:high], column.values[low:high]
 

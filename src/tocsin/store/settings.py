@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tocsin.model.duration import DAY_MS, Duration
+from tocsin.model.retention import Lengths
 from tocsin.store.sealing import parse_key
 
 
@@ -112,3 +113,7 @@ class RetentionSettings:
         default=Duration(730 * DAY_MS),
         metadata={"doc": "How long the minimum, maximum, sum and count of every hour are kept, for long charts."},
     )
+
+    @property
+    def lengths(self) -> Lengths:
+        return Lengths(int(self.raw), int(self.five_minutes), int(self.hours))

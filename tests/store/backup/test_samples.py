@@ -204,7 +204,7 @@ async def test_a_day_that_the_retention_drops_meanwhile_does_no_harm(
 
         async def dump(self, piece: Piece) -> object:
             found = await self.store.dump(piece)
-            self.store.retention_ms = 2 * DAY_MS
+            self.store.cuts.defaults = replace(self.store.cuts.defaults, raw_ms=2 * DAY_MS)
             await self.store.clean_up(AT_MS)
             return found
 

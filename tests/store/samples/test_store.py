@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.support.samples import UNSYNCED, Row, batch, floats, open_store, rows
 from tocsin.model.duration import DAY_MS, Duration
 from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import Labels
+from tocsin.model.retention import Lengths
 from tocsin.model.series import EMPTY_BLOCK, MetricInfo, SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
@@ -86,7 +88,7 @@ async def test_rows_of_forgotten_series_leave_the_disk(path: Path) -> None:
     clock = FixedClock(NOW)
     async with open_store(path, clock) as store:
         await put(store, (CPU, NOW, 1.0), (DISK, NOW, 2.0))
-        store.five_minutes_ms = store.hours_ms = store.retention_ms
+        store.cuts.defaults = Lengths(7 * DAY_MS, 7 * DAY_MS, 7 * DAY_MS)
         clock.advance(30 * DAY_MS)
         await put(store, (DISK, clock.now_ms(), 2.0))
         store._parts.writing.run("set mutations_sync = 1")
@@ -113,7 +115,7 @@ async def test_days_before_1970_are_there_after_a_restart_and_can_be_dropped(pat
         await put(store, *((CPU, day * DAY_MS, 1.0) for day in range(-130, 20)))
     async with open_store(path, FixedClock(NOW), UNSYNCED, kept) as store:
         assert len(await everything(store)) == 150
-        store.retention_ms = NOW
+        store.cuts.defaults = replace(store.cuts.defaults, raw_ms=NOW)
         assert await store.clean_up(NOW) == 130
         assert (await store.stats()).days == 20
 

@@ -14,6 +14,9 @@ import type {
   NewUser,
   Page,
   RangeAnswer,
+  RetentionItem,
+  RetentionList,
+  RetentionLoss,
   Rule,
   RuleChange,
   SeriesStats,
@@ -91,6 +94,13 @@ export class Client {
     this.send<Rule>('PATCH', `api/rules/${id}`, change)
   deleteRule = (id: number) => this.send<void>('DELETE', `api/rules/${id}`)
   addDefaultRules = () => this.send<{ created: Rule[] }>('POST', 'api/rules/defaults')
+
+  // retention
+
+  retention = () => this.get<RetentionList>('api/retention', { limit: 1000 })
+  setRetention = (items: readonly RetentionItem[]) => this.send<RetentionList>('PUT', 'api/retention', { items })
+  previewRetention = (items: readonly RetentionItem[]) =>
+    this.send<RetentionLoss>('POST', 'api/retention/preview', { items })
 
   // alerts
 

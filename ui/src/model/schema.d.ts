@@ -236,6 +236,82 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Retention
+         * @description The policies in their order, of which the first that fits a series wins, and the defaults for all others.
+         */
+        get: operations["listRetention"];
+        /**
+         * Replace Retention
+         * @description The whole list in its order. Items with an `id` are the policies that there are; those left out are deleted.
+         */
+        put: operations["replaceRetention"];
+        /**
+         * Create Retention
+         * @description A new policy, the last unless it has a position. It holds at once; ask for a preview before.
+         */
+        post: operations["createRetention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/retention/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Retention
+         * @description What would no longer be kept if this were the list: nothing is changed.
+         */
+        post: operations["previewRetention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/retention/{policy_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Retention
+         * @description One policy.
+         */
+        get: operations["readRetention"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Retention
+         * @description Delete a policy. Its series fall to the policies after it.
+         */
+        delete: operations["deleteRetention"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Retention
+         * @description Change some fields or the position. Send the `version` that you read, and no other change is overwritten.
+         */
+        patch: operations["changeRetention"];
+        trace?: never;
+    };
     "/api/rules": {
         parameters: {
             query?: never;
@@ -1059,6 +1135,41 @@ export interface components {
          * @enum {string}
          */
         LetterState: "queued" | "sending" | "sent" | "replaced" | "dead";
+        /** ListedRetentionPolicy */
+        ListedRetentionPolicy: {
+            /** Name */
+            name: string;
+            /**
+             * Matchers
+             * @description matchers or selectors, such as `team="dev"` or `{__name__=~"slo.*"}`
+             */
+            matchers: string[];
+            /**
+             * Raw
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            raw?: number | string | null;
+            /**
+             * Five Minutes
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            five_minutes?: number | string | null;
+            /**
+             * Hours
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            hours?: number | string | null;
+            /**
+             * Position
+             * @description where in the list, from 0; the end where absent
+             */
+            position?: number | null;
+            /**
+             * Id
+             * @description of the policy that this is; absent for a new one
+             */
+            id?: number | null;
+        };
         /** MadeToken */
         MadeToken: {
             /** Id */
@@ -1149,6 +1260,36 @@ export interface components {
              * @description needed where a password is set
              */
             current?: string | null;
+        };
+        /** NewRetentionPolicy */
+        NewRetentionPolicy: {
+            /** Name */
+            name: string;
+            /**
+             * Matchers
+             * @description matchers or selectors, such as `team="dev"` or `{__name__=~"slo.*"}`
+             */
+            matchers: string[];
+            /**
+             * Raw
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            raw?: number | string | null;
+            /**
+             * Five Minutes
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            five_minutes?: number | string | null;
+            /**
+             * Hours
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            hours?: number | string | null;
+            /**
+             * Position
+             * @description where in the list, from 0; the end where absent
+             */
+            position?: number | null;
         };
         /** NewRule */
         NewRule: {
@@ -1309,6 +1450,127 @@ export interface components {
             index: number;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RetentionLengths
+         * @description How long samples, and the roll-ups of 5 minutes and of hours, are kept, written like `7d`.
+         */
+        RetentionLengths: {
+            /** Raw */
+            raw: string;
+            /** Five Minutes */
+            five_minutes: string;
+            /** Hours */
+            hours: string;
+        };
+        /** RetentionList */
+        RetentionList: {
+            /** Items */
+            items: components["schemas"]["RetentionPolicy"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+            /** @description for every series that no policy fits: `[retention]` of the settings */
+            defaults: components["schemas"]["RetentionLengths"];
+        };
+        /**
+         * RetentionLoss
+         * @description What would no longer be kept.
+         */
+        RetentionLoss: {
+            /** Samples */
+            samples: number;
+            /**
+             * Buckets
+             * @description of roll-ups
+             */
+            buckets: number;
+            /** Series */
+            series: number;
+            /**
+             * Approximate
+             * @description there was no time to count: the figures are estimated
+             */
+            approximate: boolean;
+            /**
+             * Text
+             * @description the same as a sentence
+             */
+            text: string;
+        };
+        /**
+         * RetentionPolicies
+         * @description Their order is that of the list; `position` is not looked at.
+         */
+        RetentionPolicies: {
+            /** Items */
+            items: components["schemas"]["ListedRetentionPolicy"][];
+        };
+        /**
+         * RetentionPolicy
+         * @description A length that is null is the default's.
+         */
+        RetentionPolicy: {
+            /** Id */
+            id: number;
+            /**
+             * Position
+             * @description from 0; of all policies that fit a series the first wins
+             */
+            position: number;
+            /** Name */
+            name: string;
+            /**
+             * Matchers
+             * @description all of them must fit, written like `team="dev"`
+             */
+            matchers: string[];
+            /** Raw */
+            raw: string | null;
+            /** Five Minutes */
+            five_minutes: string | null;
+            /** Hours */
+            hours: string | null;
+            /** Version */
+            version: number;
+            /** Created At */
+            created_at: string | null;
+            /** Updated At */
+            updated_at: string | null;
+        };
+        /**
+         * RetentionPolicyChange
+         * @description What to change; a field that is not sent stays as it is.
+         */
+        RetentionPolicyChange: {
+            /** Name */
+            name?: string | null;
+            /** Matchers */
+            matchers?: string[] | null;
+            /**
+             * Raw
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            raw?: number | string | null;
+            /**
+             * Five Minutes
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            five_minutes?: number | string | null;
+            /**
+             * Hours
+             * @description seconds, or text such as `2d`; null leaves it to the default
+             */
+            hours?: number | string | null;
+            /** Position */
+            position?: number | null;
+            /**
+             * Version
+             * @description the version that was read; 409 when it is not the newest
+             */
+            version?: number | null;
         };
         /**
          * Role
@@ -2352,6 +2614,234 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trend"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRetention: {
+        parameters: {
+            query?: {
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionPolicies"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRetentionPolicy"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionPolicy"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionPolicies"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionLoss"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                policy_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionPolicy"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                policy_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                policy_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionPolicyChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionPolicy"];
                 };
             };
             /** @description An error, with a sentence for a person */

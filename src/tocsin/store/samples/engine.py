@@ -16,10 +16,10 @@ IDS = "{ids}"
 
 PARTS = "{parts}"
 """Stands in the SQL of a read for what is stored, part by part: `table`, `partition_id`, `name`, `rows`,
-`bytes_on_disk` and `hash_of_all_files`."""
+`bytes_on_disk` and `hash_of_all_files`, and `max_block_number`, which rises with every insert into a partition."""
 
 LOCAL_PARTS = (
-    "(select table, partition_id, name, rows, bytes_on_disk, hash_of_all_files from system.parts "
+    "(select table, partition_id, name, rows, bytes_on_disk, hash_of_all_files, max_block_number from system.parts "
     "where active and database = currentDatabase())"
 )
 

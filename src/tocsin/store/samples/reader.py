@@ -14,8 +14,8 @@ from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
 from tocsin.store.samples.decimal import values_of
 from tocsin.store.samples.engine import IDS, Connection
-from tocsin.store.samples.native import Shape
-from tocsin.store.samples.rollup import Plan, Span
+from tocsin.store.samples.native import Columns, Shape
+from tocsin.store.samples.rollup import RESOLUTIONS, Plan, Span
 from tocsin.store.samples.schema import ROWS, SAMPLES
 
 T = TypeVar("T")
@@ -72,48 +72,78 @@ class Asked:
         return f"id in {IDS} and t >= {self.start_ms} and t < {self.end_ms}"
 
 
-def select(connection: Connection, asked: Asked, points_max: int, labels_of: LabelsOf) -> SeriesBlock:
-    """Every sample that is asked for. Raises LimitError where there are too many.
+def select(connection: Connection, asked: Sequence[Asked], points_max: int, labels_of: LabelsOf) -> SeriesBlock:
+    """Every sample that is asked for, each series in one of `asked`. Raises LimitError where there are too many.
 
     Samples of many series are counted before they are fetched; the count is of rows before duplicates
     are removed, so that it can be read off the index of times. For few series the count would cost as much
     as the read itself (2.4 of 4.4 ms for one), so there the engine stops at the first row too many. Values are put
     together here rather than in the engine, which for one series takes 0.3 ms to understand the expression.
     """
-    if asked.empty:
-        return EMPTY_BLOCK
-    sql = f"select id, t, m, e from samples final where {asked.where} order by id, t"  # noqa: S608 - integers
-    if len(asked.ids) <= FEW_SERIES:
-        sql += f" limit {points_max + 1}"
-        if len(asked.ids) == 1:  # on a busy machine waking a second thread takes longer than it saves
+    asked = [each for each in asked if not each.empty]
+    if sum(len(each.ids) for each in asked) > FEW_SERIES:
+        counted = 0
+        for each in asked:
+            sql = f"select count() as n from samples where {each.where}"  # noqa: S608 - integers
+            counted += int(connection.read(sql, _COUNT, each.ids)["n"][0])
+            check_points(counted, points_max)
+    parts, fetched = [], 0
+    for each in asked:
+        limit = points_max - fetched + 1
+        sql = f"select id, t, m, e from samples final where {each.where} order by id, t limit {limit}"  # noqa: S608 - integers
+        if len(each.ids) == 1:  # on a busy machine waking a second thread takes longer than it saves
             sql += " settings max_threads = 1"
-    else:
-        counted = connection.read(f"select count() as n from samples where {asked.where}", _COUNT, asked.ids)  # noqa: S608 - integers
-        check_points(int(counted["n"][0]), points_max)
-    rows = connection.read(sql, ROWS, asked.ids)
-    check_points(len(rows["id"]), points_max)
+        rows = connection.read(sql, ROWS, each.ids)
+        fetched += len(rows["id"])
+        check_points(fetched, points_max)
+        parts.append(rows)
+    if not parts:
+        return EMPTY_BLOCK
+    rows = _by_id(parts, ROWS)
     return series_block(rows["id"], rows["t"], values_of(rows["m"], rows["e"]), labels_of)
 
 
-def steps(connection: Connection, ids: IdArray, plan: Plan, grid: Grid, labels_of: LabelsOf) -> StepBlock:
-    """Min, avg and max of the samples of each step, NaN (the stale marker is one) left out."""
+def _by_id(parts: Sequence[Columns], shape: Shape) -> Columns:
+    """Joined, in the order of ids; each part has that order already."""
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([part["id"] for part in parts]), kind="stable")
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in shape.types}
+
+
+def steps(
+    connection: Connection, planned: Sequence[tuple[Plan, IdArray]], grid: Grid, labels_of: LabelsOf
+) -> StepBlock:
+    """Min, avg and max of the samples of each step, NaN (the stale marker is one) left out.
+
+    Each series is in one of `planned`.
+    """
+    parts = [_steps(connection, plan, ids, grid) for plan, ids in planned if len(ids)]
+    resolution = max((plan.resolution for plan, _ in planned), key=RESOLUTIONS.index)
+    found = [part for part in parts if part is not None]
+    if not found:
+        empty = np.zeros((0, grid.count))
+        return StepBlock((), grid.step_ms, grid.times, empty, empty, empty, resolution)
+    rows = _by_id(found, _STEPS)
+    block = step_block(grid, rows["id"], rows["k"], (rows["low"], rows["mean"], rows["high"]), labels_of)
+    return replace(block, resolution=resolution)
+
+
+def _steps(connection: Connection, plan: Plan, ids: IdArray, grid: Grid) -> Columns | None:
     parts = [
         _grouped("samples", plan.raw, "not isNaN(v)", "min(v), sum(v), count(), max(v)", grid.step_ms),
         _grouped("rollup_5m", plan.five_minutes, "n > 0", _BUCKETS, grid.step_ms),
         _grouped("rollup_1h", plan.hours, "n > 0", _BUCKETS, grid.step_ms),
     ]
     asked = [part for part in parts if part]
-    if not len(ids) or not asked:
-        empty = np.zeros((0, grid.count))
-        return StepBlock((), grid.step_ms, grid.times, empty, empty, empty, plan.resolution)
-    rows = connection.read(
+    if not asked:
+        return None
+    return connection.read(
         "select c1 as id, c2 as k, min(c3) as low, sum(c4) / sum(c5) as mean, max(c6) as high "  # noqa: S608 - integers
         f"from ({' union all '.join(asked)}) group by id, k order by id, k",
         _STEPS,
         ids,
     )
-    block = step_block(grid, rows["id"], rows["k"], (rows["low"], rows["mean"], rows["high"]), labels_of)
-    return replace(block, resolution=plan.resolution)
 
 
 _BUCKETS = "min(low), sum(total), sum(n), max(high)"
@@ -132,14 +162,19 @@ def _grouped(table: str, spans: Sequence[Span], real: str, columns: str, step_ms
     )
 
 
-def latest(connection: Connection, ids: IdArray, since_ms: int, labels_of: LabelsOf) -> SeriesBlock:
+def latest(connection: Connection, since: Sequence[tuple[int, IdArray]], labels_of: LabelsOf) -> SeriesBlock:
     """The newest sample of each of these series with since ≤ time."""
-    if not len(ids):
+    parts = [
+        connection.read(
+            f"select id, max(t) as t, argMax(v, samples.t) as v from samples final "  # noqa: S608 - integers
+            f"where id in {IDS} and samples.t >= {since_ms} group by id order by id",
+            SAMPLES,
+            ids,
+        )
+        for since_ms, ids in since
+        if len(ids)
+    ]
+    if not parts:
         return EMPTY_BLOCK
-    rows = connection.read(
-        f"select id, max(t) as t, argMax(v, samples.t) as v from samples final "  # noqa: S608 - integers
-        f"where id in {IDS} and samples.t >= {since_ms} group by id order by id",
-        SAMPLES,
-        ids,
-    )
+    rows = _by_id(parts, SAMPLES)
     return series_block(rows["id"], rows["t"], rows["v"], labels_of)

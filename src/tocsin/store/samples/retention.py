@@ -26,7 +26,3 @@ def days_past(connection: Connection, cut_ms: int) -> dict[int, int]:
     days = {int(day): int(count) for day, count in zip(rows["day"], rows["n"].tolist(), strict=True)}
     newest = last_day_past(cut_ms)
     return {day: count for day, count in sorted(days.items()) if day <= newest}
-
-
-def drop_days(connection: Connection, days: list[int]) -> None:
-    connection.run("alter table samples " + ", ".join(f"drop partition id '{day}'" for day in days))

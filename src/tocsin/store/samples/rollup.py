@@ -13,11 +13,12 @@ from all its samples or, once its day is gone, never again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.series import IdArray, SampleBatch, TimeArray
@@ -200,8 +201,24 @@ def _joined(before: IdArray, ids: IdArray) -> IdArray | None:
     return every if len(every) <= LATE_IDS_MAX else None
 
 
+Gone = Callable[[int, IdArray], npt.NDArray[np.bool_]]
+"""(day, ids): of which of these series the raw samples of that day are no longer complete."""
+
+
+def remaining(connection: Connection, work: Work, gone: Gone) -> Work:
+    """Without the series whose buckets must stay as they are."""
+    ids = _ids_of(connection, work)
+    return replace(work, ids=ids[~gone(work.first // _HOURS_A_DAY, ids)])
+
+
 def slices(connection: Connection, work: Work) -> list[IdArray]:
     """The series of `work`, as many to a statement as one may have."""
+    ids = _ids_of(connection, work)
+    size = max(1, SLICE_SERIES_HOURS // (work.last - work.first + 1))
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
+
+
+def _ids_of(connection: Connection, work: Work) -> IdArray:
     ids = work.ids
     if ids is None:
         span = work.span
@@ -209,8 +226,7 @@ def slices(connection: Connection, work: Work) -> list[IdArray]:
             f"select distinct id from samples where t >= {span.start_ms} and t < {span.end_ms} order by id",  # noqa: S608 - integers
             _IDS,
         )["id"]
-    size = max(1, SLICE_SERIES_HOURS // (work.last - work.first + 1))
-    return [ids[at : at + size] for at in range(0, len(ids), size)]
+    return ids
 
 
 def compute(connection: Connection, work: Work, ids: IdArray) -> None:
@@ -280,6 +296,10 @@ class Kept:
     hours_ms: int
 
 
+RESOLUTIONS = ("raw", "5m", "1h")
+"""As answers say them, from the finest to the coarsest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Which spans of an answer are read from which table, without overlap."""
@@ -303,9 +323,9 @@ def plan(asked: Span, step_ms: int, kept: Kept, opened: Sequence[Span]) -> Plan:
     """Where each part of an answer comes from.
 
     Raw for steps under 5 minutes, and where raw is kept for the whole time and the time is short or the step is no
-    multiple of a bucket. Otherwise the coarsest roll-up that fits the step, before it a coarser one, and raw for open
-    hours and for the edges that are no whole buckets. Where a bucket must be read for a step that it does not
-    fit, it counts in the step in which it begins.
+    multiple of a bucket. Otherwise the coarsest roll-up that fits the step, and raw for open hours and for the edges
+    that are no whole buckets. Where that roll-up is no longer kept, the finest of what is. Where a bucket must be
+    read for a step that it does not fit, it counts in the step in which it begins.
     """
     raw_all = Plan(_within([asked], Span(kept.raw_ms, asked.end_ms)))
     covered = asked.start_ms >= kept.raw_ms
@@ -315,12 +335,17 @@ def plan(asked: Span, step_ms: int, kept: Kept, opened: Sequence[Span]) -> Plan:
     fine = step_ms % HOUR_MS != 0
     bucket_ms = FIVE_MINUTES_MS if fine else HOUR_MS
     start_ms, end_ms = _up(asked.start_ms, bucket_ms), asked.end_ms // bucket_ms * bucket_ms
-    hours_from, five_from = _up(max(start_ms, kept.hours_ms), HOUR_MS), _up(kept.five_minutes_ms, HOUR_MS)
-    middle = min(end_ms, max(start_ms, five_from)) if fine else end_ms
-    touched = [span for span in opened if span.start_ms < asked.end_ms and span.end_ms > asked.start_ms]
+    hours_from = _up(max(start_ms, kept.hours_ms), HOUR_MS)
+    five_from, raw_from = (max(start_ms, _up(kept_ms, HOUR_MS)) for kept_ms in (kept.five_minutes_ms, kept.raw_ms))
+    raw_hour = kept.raw_ms // HOUR_MS * HOUR_MS  # what is open before it waits for samples of other series
+    touched = _within(opened, Span(max(asked.start_ms // HOUR_MS * HOUR_MS, raw_hour), asked.end_ms))
     busy = _coarse(touched, kept.raw_ms)
-    hours = _without([Span(hours_from, middle // HOUR_MS * HOUR_MS)], busy)
-    five = _without([Span(middle, end_ms)], busy) if fine else ()
+    if fine:  # 5 minutes as far back as there are, before them raw, before that hours
+        five = _without([Span(five_from, end_ms)], busy)
+        hours = _without([Span(hours_from, min(five_from, raw_from, end_ms) // HOUR_MS * HOUR_MS)], busy)
+    else:
+        hours = _without([Span(hours_from, end_ms)], busy)
+        five = _without([Span(five_from, min(hours_from, raw_from, end_ms))], busy)
     raw = _within(_without([asked], (*hours, *five)), Span(kept.raw_ms, asked.end_ms))
     return Plan(raw, five, hours)
 

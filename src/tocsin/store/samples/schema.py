@@ -177,11 +177,30 @@ def _decimal_rollup(table: str) -> tuple[Step, ...]:
 
 _FIFTH = (*_decimal_rollup("rollup_5m"), *_decimal_rollup("rollup_1h"))
 
-MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+# What retention policies have removed, and the series of which they are removing it.
+_SIXTH: tuple[Step, ...] = (
+    """
+    create table if not exists enforced (name String, part Int64, rules String, at Int64, state UInt64)
+    engine = ReplacingMergeTree order by (name, part, rules)
+    """,
+    "create table if not exists doomed (job Int64, id UInt64) engine = MergeTree order by (job, id)",
+)
+
+MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """What leads from version n to n + 1. Each can be done again, as the engine has no transaction for them."""
 
 
-TABLES = ("samples", "series", "series_days", "metrics", "rollup_5m", "rollup_1h", "rollup_hours")
+TABLES = (
+    "samples",
+    "series",
+    "series_days",
+    "metrics",
+    "rollup_5m",
+    "rollup_1h",
+    "rollup_hours",
+    "enforced",
+    "doomed",
+)
 """All but the version's."""
 
 

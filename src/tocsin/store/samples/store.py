@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +14,15 @@ from typing import Self, TypeVar
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
+from tocsin.model.retention import Lengths, Policy, Resolution
 from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, dump, reader, retention, rollup
+from tocsin.store.samples import catalog, dump, enforcement, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
+from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.engine import PARTS, Connection, Engine
 from tocsin.store.samples.engines import open_engine, place_of
@@ -50,6 +52,8 @@ class Parts:
     pool: reader.Pool
     opened: rollup.OpenHours
     index: LabelIndex
+    cuts: Cuts
+    enforced: enforcement.Enforced
     metrics: dict[str, MetricInfo]
     journal: Journal | None
     """None where the engine is a server: other nodes read from it too."""
@@ -89,11 +93,20 @@ class SampleStore:
         self._index = parts.index
         self._metrics = parts.metrics
         self._settings = settings
-        self.retention_ms: int = kept.raw
-        self.five_minutes_ms: int = kept.five_minutes
-        self.hours_ms: int = kept.hours
+        self.cuts = parts.cuts
+        self.cuts.defaults = kept.lengths
         self._rolling = asyncio.Lock()
         self._exponents = Exponents()
+        self._enforcer = enforcement.Enforcer(
+            self.cuts,
+            parts.enforced,
+            lambda: parts.index.find(()),
+            write=lambda work: write.run(work, parts.writing),
+            read=lambda work: read.run(parts.pool.use, work),
+            settle=self._settle,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._clock = clock
         self._write = write
         self._read = read
@@ -257,10 +270,11 @@ class SampleStore:
         def fetch(connection: Connection) -> SeriesBlock:
             ids = self._index.find(matchers)
             check_series(len(ids), self._settings.read_series_max)
-            asked = reader.Asked(ids, max(start_ms, oldest_ms), end_ms)
+            parts = self.cuts.parts(ids, lambda lengths: max(start_ms, now_ms - lengths.raw_ms))
+            asked = [reader.Asked(some, from_ms, end_ms) for from_ms, some in parts]
             return reader.select(connection, asked, self._settings.read_points_max, self._index.labels)
 
-        oldest_ms = self._oldest_ms()
+        now_ms = self._clock.now_ms()
         return await self._reading(fetch)
 
     async def steps(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, step_ms: int) -> StepBlock:
@@ -268,12 +282,12 @@ class SampleStore:
             ids = self._index.find(matchers)
             check_series(len(ids), self._settings.read_series_max)
             check_cells(len(ids), wanted.count, self._settings.read_points_max)
-            plan = rollup.plan(rollup.Span(start_ms, end_ms), step_ms, kept, self._parts.opened.spans)
-            return reader.steps(connection, ids, plan, wanted, self._index.labels)
+            opened = self._parts.opened.spans
+            parts = self.cuts.parts(ids, lambda lengths: rollup.plan(asked, step_ms, kept_at(lengths, now_ms), opened))
+            return reader.steps(connection, parts, wanted, self._index.labels)
 
-        wanted = grid(start_ms, end_ms, step_ms)
+        wanted, asked = grid(start_ms, end_ms, step_ms), rollup.Span(start_ms, end_ms)
         now_ms = self._clock.now_ms()
-        kept = rollup.Kept(now_ms - self.retention_ms, now_ms - self.five_minutes_ms, now_ms - self.hours_ms)
         check_cells(1, wanted.count, self._settings.read_points_max)
         return await self._reading(fetch)
 
@@ -281,19 +295,23 @@ class SampleStore:
         def fetch(connection: Connection) -> SeriesBlock:
             ids = self._index.find(matchers)
             check_series(len(ids), self._settings.read_series_max)
-            return reader.latest(connection, ids, max(since_ms, oldest_ms), self._index.labels)
+            parts = self.cuts.parts(ids, lambda lengths: max(since_ms, now_ms - lengths.raw_ms))
+            return reader.latest(connection, parts, self._index.labels)
 
-        oldest_ms = self._oldest_ms()
+        now_ms = self._clock.now_ms()
         return await self._reading(fetch)
 
+    async def keep(self, policies: tuple[Policy, ...]) -> None:
+        """From now on nothing past these policies is returned, nor past the defaults where none of them fits."""
+        await self._read.run(self.cuts.keep, policies)
+
     async def clean_up(self, at_ms: int) -> int:
-        """Drop the days that lie wholly past the retention; returns how many stored samples went with them.
+        """Drop the days that are past for every series; returns how many stored samples went with them.
 
         What is to go is rolled up before, and buckets past their own retention are dropped too.
         """
-        cut_ms = at_ms - self.retention_ms
         await self._staging.flush()
-        past = await self._write.run(retention.days_past, self._parts.writing, cut_ms)
+        past = await self._write.run(self._days_past, at_ms)
         days = list(past)
         if days:
             last_day = days[-1]
@@ -301,34 +319,87 @@ class SampleStore:
                 while await self._roll_up((last_day + 1) * DAY_MS // HOUR_MS):
                     pass
                 await self._write.run(self._parts.opened.forget, self._parts.writing, last_day)
+        removed = 0
         for at in range(0, len(days), retention.DROPS_AT_ONCE):
-            await self._write.run(retention.drop_days, self._parts.writing, days[at : at + retention.DROPS_AT_ONCE])
-        removed = sum(past.values())
+            some = days[at : at + retention.DROPS_AT_ONCE]
+            removed += await self._write.run(self._drop_days, some, at_ms)
         if removed:
-            kept = str(Duration(self.retention_ms))
+            kept = str(Duration(self.cuts.raw_longest_ms))
             log.info("samples past their retention removed", samples=removed, days=len(days), retention=kept)
-        for table, kept_ms in (("rollup_5m", self.five_minutes_ms), ("rollup_1h", self.hours_ms)):
-            buckets = await self._write.run(rollup.drop_past, self._parts.writing, table, at_ms - kept_ms)
+        for table in (enforcement.FIVE_MINUTES, enforcement.HOURS):
+            buckets = await self._write.run(self._drop_buckets, table, at_ms)
             if buckets:
-                log.info("roll-ups past their retention removed", table=table, buckets=buckets)
+                log.info("roll-ups past their retention removed", table=table.name, buckets=buckets)
         await self._forget_silent(at_ms)
         return removed
 
     async def _forget_silent(self, at_ms: int) -> None:
         """Series with nothing left; where the index is nearly full, those that have but old roll-ups, oldest first."""
-        gone_ms = at_ms - max(self.retention_ms, self.five_minutes_ms, self.hours_ms)
-        forgotten = await self.forget(self._index.silent(gone_ms))
+        forgotten = await self.forget(self._silent(at_ms, lambda lengths: lengths.longest_ms))
         if forgotten:
             log.info("series without samples forgotten", series=forgotten)
-        crowded = await self.forget(self._index.silent(at_ms - self.retention_ms)[: self._index.crowd()])
+        crowd = self._index.crowd()
+        crowded = await self.forget(self._silent(at_ms, lambda lengths: lengths.raw_ms)[:crowd]) if crowd else 0
         if crowded:
             log.warning(
                 "series forgotten to make room: only roll-ups were left of them",
                 series=crowded,
                 setting="store.series_max",
             )
+        gone_ms = at_ms - max(lengths.longest_ms for lengths in self.cuts.rules.lengths)
         await self._folding(partial(catalog.purge, day=gone_ms // DAY_MS))
         await self._read.run(self._index.compact, at_ms)
+
+    def _silent(self, at_ms: int, kept: Callable[[Lengths], int]) -> IdArray:
+        return self.cuts.silent(at_ms, kept, self._index.silent)
+
+    async def enforce(self, at_ms: int) -> enforcement.Removed:
+        """One round of removing what is past its policy from partitions that hold other series too."""
+        await self._staging.flush()
+        return await self._enforcer.round(at_ms)
+
+    async def preview(self, policies: tuple[Policy, ...]) -> enforcement.Loss:
+        """What would no longer be kept with these in place of the present policies. Takes some seconds at most."""
+
+        def count(connection: Connection) -> enforcement.Loss:
+            ids = self._index.find(())
+            before = self.cuts.in_force
+            after = InForce(replace(before.rules, policies=policies), self.cuts.resolved(policies))
+            return enforcement.loss(connection, enforcement.shortened(before, after, ids, now_ms), len(ids))
+
+        now_ms = self._clock.now_ms()
+        return await self._reading(count)
+
+    async def partitions(self) -> tuple[enforcement.Partition, ...]:
+        """What lies on the disk, the oldest first."""
+        return tuple(await self._reading(enforcement.partitions))
+
+    def _longest_ms(self, resolution: Resolution) -> int:
+        """On the write thread: every series whose samples are stored is in the index by then."""
+        in_force = self.cuts.in_force
+        ids = self._index.find(()) if in_force.rules.policies else None
+        if ids is None or not len(ids):
+            return max(lengths.of(resolution) for lengths in in_force.rules.lengths)
+        return int(in_force.lengths_ms(ids, resolution).max())
+
+    def _days_past(self, at_ms: int) -> dict[int, int]:
+        return retention.days_past(self._parts.writing, at_ms - self._longest_ms(Resolution.RAW))
+
+    def _drop_days(self, days: Sequence[int], at_ms: int) -> int:
+        """Those of them that are still past: a policy may have changed since."""
+        past = self._days_past(at_ms)
+        still = [day for day in days if day in past]
+        if still:
+            enforcement.drop(self._parts.writing, enforcement.RAW, still)
+            self._parts.enforced.forget(self._parts.writing, enforcement.RAW, still[-1])
+        return sum(past[day] for day in still)
+
+    def _drop_buckets(self, table: enforcement.Table, at_ms: int) -> int:
+        cut_ms = at_ms - self._longest_ms(table.resolution)
+        buckets = rollup.drop_past(self._parts.writing, table.name, cut_ms)
+        if buckets:
+            self._parts.enforced.forget(self._parts.writing, table, cut_ms // table.part_ms - 1)
+        return buckets
 
     async def roll_up(self) -> bool:
         """Compute the buckets of hours that are over, at most of one day; whether there may be more to do."""
@@ -340,10 +411,20 @@ class SampleStore:
         work = await self._write.run(self._parts.opened.take, until_hour)
         if work is None:
             return False
-        for ids in await self._folding(lambda connection: rollup.slices(connection, work)):
-            await self._folding(partial(rollup.compute, work=work, ids=ids))
+        enforced, some = self._parts.enforced, work
+        if enforced.touched(work.span.start_ms // DAY_MS):
+            some = await self._folding(partial(rollup.remaining, work=work, gone=enforced.gone))
+        for ids in await self._folding(partial(rollup.slices, work=some)):
+            await self._folding(partial(rollup.compute, work=some, ids=ids))
         await self._write.run(self._parts.opened.finish, self._parts.writing, work)
         return True
+
+    async def _settle(self, until_hour: int, work: Callable[[], Awaitable[bool]]) -> bool:
+        """What `work` returns, done when all these hours are rolled up and before anything else is."""
+        async with self._rolling:
+            while await self._roll_up(until_hour):
+                pass
+            return await work()
 
     async def _folding(self, fold: Callable[[Connection], T]) -> T:
         return await self._read.run(self._parts.folding.use, fold)
@@ -375,9 +456,6 @@ class SampleStore:
         """Merge every day into its final form now: for tests and benchmarks, as the engine does it by itself."""
         await self._staging.flush()
         await self._write.run(self._parts.writing.run, "optimize table samples final")
-
-    def _oldest_ms(self) -> int:
-        return self._clock.now_ms() - self.retention_ms
 
     async def _reading(self, fetch: Callable[[Connection], T]) -> T:
         await self._staging.settle()
@@ -448,6 +526,10 @@ def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeri
         yield series, batches
 
 
+def kept_at(lengths: Lengths, at_ms: int) -> rollup.Kept:
+    return rollup.Kept(at_ms - lengths.raw_ms, at_ms - lengths.five_minutes_ms, at_ms - lengths.hours_ms)
+
+
 def journal_of(path: Path) -> Path:
     """The journal's folder, beside the engine's."""
     return path.with_name(path.name + ".journal")
@@ -468,13 +550,16 @@ def open_parts(path: Path, settings: StoreSettings, vault: Vault | None = None) 
         index = LabelIndex(settings.series_max, settings.metric_series_max)
         catalog.load(writing, index)
         metrics = _stored_metrics(writing)
+        cuts = Cuts(RetentionSettings().lengths, index.labels, index.find)
+        enforced = enforcement.Enforced(cuts)
+        enforced.load(writing)
         opened = rollup.OpenHours()
         opened.load(writing)
         folding = reader.Pool([engine.connect(reading=False)])
         stack.callback(folding.close)
         pool = reader.Pool(_connections(engine, settings.readers, stack))
         stack.callback(pool.close)
-        return Parts(writing, folding, pool, opened, index, metrics, journal, stack.pop_all().close)
+        return Parts(writing, folding, pool, opened, index, cuts, enforced, metrics, journal, stack.pop_all().close)
 
 
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:

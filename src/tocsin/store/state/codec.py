@@ -13,6 +13,7 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import parse_matcher
 from tocsin.model.outbox import Letter, LetterKind, LetterState, Target
 from tocsin.model.people import Allowance, AuditRow, Role, Session, SignInLink, Token, User
+from tocsin.model.retention import Policy
 from tocsin.model.rule import Condition, Rule, Severity
 from tocsin.model.scrape import StoredJob
 
@@ -81,6 +82,34 @@ def job_of(row: sa.Row[Any]) -> StoredJob:
         name=row.name,
         config=row.config,
         enabled=row.enabled,
+        version=row.version,
+        created_at_ms=row.created_at_ms,
+        updated_at_ms=row.updated_at_ms,
+    )
+
+
+def policy_values(policy: Policy) -> dict[str, Any]:
+    """Every column of retention_policy but the id and the position."""
+    return {
+        "name": policy.name,
+        "matchers": [str(matcher) for matcher in policy.matchers],
+        "raw_ms": policy.raw_ms,
+        "five_minutes_ms": policy.five_minutes_ms,
+        "hours_ms": policy.hours_ms,
+        "version": policy.version,
+        "created_at_ms": policy.created_at_ms,
+        "updated_at_ms": policy.updated_at_ms,
+    }
+
+
+def policy_of(row: sa.Row[Any]) -> Policy:
+    return Policy(
+        id=row.id,
+        name=row.name,
+        matchers=tuple(parse_matcher(text) for text in row.matchers),
+        raw_ms=row.raw_ms,
+        five_minutes_ms=row.five_minutes_ms,
+        hours_ms=row.hours_ms,
         version=row.version,
         created_at_ms=row.created_at_ms,
         updated_at_ms=row.updated_at_ms,

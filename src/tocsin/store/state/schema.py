@@ -235,6 +235,22 @@ settings = sa.Table(
     Column("updated_at_ms", BigInteger, nullable=False),
 )
 
+retention_policy = sa.Table(
+    "retention_policy",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("position", Integer, nullable=False),  # the first that fits a series wins
+    Column("name", String(255), nullable=False),
+    Column("matchers", Sealed("retention_policy.matchers"), nullable=False),
+    Column("raw_ms", BigInteger),  # NULL: the default's
+    Column("five_minutes_ms", BigInteger),
+    Column("hours_ms", BigInteger),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 audit = sa.Table(
     "audit",
     metadata,

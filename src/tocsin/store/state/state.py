@@ -20,6 +20,7 @@ from tocsin.store.state.engine import Database
 from tocsin.store.state.migrate import migrate
 from tocsin.store.state.outbox import Outbox
 from tocsin.store.state.reseal import Seen, seal_again
+from tocsin.store.state.retention import Policies
 from tocsin.store.state.rules import Rules
 from tocsin.store.state.scrape import ScrapeJobs
 from tocsin.store.state.settings import StoredSettings
@@ -42,6 +43,7 @@ class State:
         self.scrape_jobs = ScrapeJobs(database)
         self.settings = StoredSettings(database)
         self.backups = Backups(database)
+        self.policies = Policies(database)
 
     def ledger(self, source: str) -> Ledger:
         """What of that older database is here already."""
