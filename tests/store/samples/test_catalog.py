@@ -39,7 +39,8 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
 
 
 def insert(connection: Connection, *series: Labels) -> None:
-    catalog.insert(connection, [(labels.series_id(), labels) for labels in series])
+    index = LabelIndex(1_000)
+    catalog.insert(connection, index.unsaved(np.array([index.intern(labels) for labels in series], np.uint64)))
 
 
 def loaded(connection: Connection) -> LabelIndex:
@@ -68,7 +69,7 @@ def test_what_is_loaded_is_saved_and_has_its_days(connection: Connection) -> Non
     for first, last in ((5, 7), (3, 4)):
         catalog.insert_days(connection, Spans(ids, np.array([first]), np.array([last])))
     index = loaded(connection)
-    assert index.unsaved(ids) == ()
+    assert index.unsaved(ids) == []
     assert index.intern(CPU) == CPU.series_id()
     assert len(index.unkept(ids[[0, 0]], np.array([3, 7]) * 86_400_000)) == 0
     assert len(index.unkept(ids, np.array([8]) * 86_400_000)) == 1

@@ -341,7 +341,10 @@ async def test_what_the_journal_holds_is_taken_at_the_start(path: Path) -> None:
         await put(store, (CPU, NOW - 1, 1.0), (CPU, NOW, 1.0))
     journal = Journal(path.with_name("samples.journal"), fsync=False)
     cpu, disk = (np.array([labels.series_id()], np.uint64) for labels in (CPU, DISK))
-    journal.append([(int(disk[0]), DISK)], SampleBatch(disk, np.array([NOW]), np.array([2.0])))
+    journal.append(
+        [(int(disk[0]), '{"__name__":"system.disk.usage","mount":"/"}')],
+        SampleBatch(disk, np.array([NOW]), np.array([2.0])),
+    )
     journal.append((), SampleBatch(cpu, np.array([NOW]), np.array([3.0])))
     journal.append((), SampleBatch(cpu, np.array([NOW]), np.array([4.0])))
     journal.close()

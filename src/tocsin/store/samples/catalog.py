@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from tocsin.model.labels import Labels
 from tocsin.model.series import IdArray
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.index import LabelIndex, Spans
@@ -23,6 +24,7 @@ FORGOTTEN = ""
 SLICE_BITS = 4
 """Series are read in 2 to the power of so many parts, by the first bits of their ids."""
 
+_DECODER = msgspec.json.Decoder(dict[str, str])
 _COUNT = Shape({"n": "UInt64"})
 _PAIRS = Shape({"hash": "UInt64", "name": "String", "value": "String", "clash": "UInt64"})
 _ROWS = Shape({"id": "UInt64", "pairs": "Array(UInt64)"})
@@ -83,9 +85,14 @@ def _keyed(key: int) -> str:
     return f"sipHash64Keyed((toUInt64({key}), toUInt64(0)), pair.1, pair.2)"
 
 
+def labels_of(text: str) -> Labels:
+    """The labels in a row of `series`."""
+    return Labels.of(_DECODER.decode(text))
+
+
 def insert(connection: Connection, series: NewSeries) -> None:
-    texts = [msgspec.json.encode(labels.as_dict()).decode() for _, labels in series]
-    connection.insert("series", SERIES, {"id": [series_id for series_id, _ in series], "labels": texts})
+    ids, texts = zip(*series, strict=True)
+    connection.insert("series", SERIES, {"id": ids, "labels": texts})
 
 
 def insert_days(connection: Connection, spans: Spans) -> None:

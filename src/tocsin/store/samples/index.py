@@ -15,6 +15,7 @@ from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import METRIC_NAME, Labels
 from tocsin.model.matcher import Matcher, MatchOp, matches_all
 from tocsin.model.series import Cardinality, IdArray, TimeArray
+from tocsin.store.samples.journal import NewSeries
 from tocsin.store.samples.table import Ordinals, SeriesTable
 
 FEW = 100
@@ -95,16 +96,15 @@ class LabelIndex:
             ordinal = table.ordinal(series_id)
             if ordinal < 0:
                 self._check_room(table, labels)
-                ordinal = table.add(series_id, labels.pairs)
-            else:
-                self._check_same(table, ordinal, labels)
-                if not table.alive.view[ordinal]:
-                    self._check_room(table, labels)
-                    self._revive(np.array([series_id], np.uint64))
-            mine = table.labels_at(ordinal)
+                table.add(series_id, labels.pairs)
+                return series_id  # remembered when it comes again, as many do not
+            self._check_same(table, ordinal, labels)
+            if not table.alive.view[ordinal]:
+                self._check_room(table, labels)
+                self._revive(np.array([series_id], np.uint64))
             if len(self._remembered) >= REMEMBERED_MAX:
                 self._remembered = {}
-            self._remembered[mine] = series_id
+            self._remembered[table.labels_at(ordinal)] = series_id
         return series_id
 
     def load(self, rows: Iterable[tuple[int, Labels]]) -> None:
@@ -155,7 +155,7 @@ class LabelIndex:
         self._objects[series_id] = labels
         return labels
 
-    def unsaved(self, ids: IdArray) -> tuple[tuple[int, Labels], ...]:
+    def unsaved(self, ids: IdArray) -> NewSeries:
         """Those of these series whose labels must be kept before samples of theirs, each once.
 
         A series that was forgotten while its samples were under way is alive again.
@@ -166,9 +166,9 @@ class LabelIndex:
         if not table.alive.data[at].all():
             with self._changing:
                 self._revive(table.ids.data[at])
-        return tuple((table.ids.view[ordinal], table.labels_at(ordinal)) for ordinal in at.tolist())
+        return [(table.ids.view[ordinal], table.text_at(ordinal)) for ordinal in at.tolist()]
 
-    def saved(self, rows: Sequence[tuple[int, Labels]]) -> None:
+    def saved(self, rows: NewSeries) -> None:
         """They are kept now."""
         if not rows:
             return

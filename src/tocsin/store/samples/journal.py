@@ -25,14 +25,14 @@ import msgspec
 import numpy as np
 
 from tocsin.model.errors import StoreError
-from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.runtime.log import get_log
 from tocsin.store.sealing import Cipher, SealError
 
 log = get_log("store")
 
-NewSeries: TypeAlias = Sequence[tuple[int, Labels]]
+NewSeries: TypeAlias = Sequence[tuple[int, str]]
+"""Ids, each with its labels as a JSON object: text is written as it is, and the garbage collector passes it by."""
 
 MAGIC = b"tocsin journal 1\n"
 SEALED_MAGIC = b"tocsin sealed 1 \n"
@@ -46,7 +46,7 @@ _SERIES, _SAMPLES = 1, 2
 _ROW_BYTES = 24
 _SUFFIX = ".segment"
 _DAMAGED = ".damaged"
-_DECODER = msgspec.json.Decoder(list[tuple[int, dict[str, str]]])
+_DECODER = msgspec.json.Decoder(list[tuple[int, msgspec.Raw]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,8 +204,8 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _series_record(series: NewSeries) -> list[memoryview]:
-    body = msgspec.json.encode([(series_id, labels.as_dict()) for series_id, labels in series])
-    return [memoryview(bytes([_SERIES]) + body)]
+    body = f"[{','.join([f'[{series_id},{text}]' for series_id, text in series])}]"
+    return [memoryview(bytes([_SERIES]) + body.encode())]
 
 
 def _samples_record(batch: SampleBatch) -> list[memoryview]:
@@ -239,7 +239,7 @@ def _payload(data: bytes, at: int) -> tuple[int, memoryview | None]:
 def _decoded(payload: memoryview) -> Record:
     if payload[0] == _SERIES:
         rows = _DECODER.decode(payload[1:])
-        return Record([(series_id, Labels.of(labels)) for series_id, labels in rows], _NO_SAMPLES)
+        return Record([(series_id, bytes(text).decode()) for series_id, text in rows], _NO_SAMPLES)
     _, count = _ROWS.unpack_from(payload)
     raw = np.frombuffer(payload, np.uint8, count * _ROW_BYTES, _ROWS.size).reshape(3, count * 8)
     return Record((), SampleBatch(raw[0].view("<u8"), raw[1].view("<i8"), raw[2].view("<f8")))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tocsin.model.duration import Duration
 from tocsin.model.errors import StoreError
-from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
@@ -60,7 +59,7 @@ class Staging:
         self._clock = clock
         self._journaling = journaling
         self._write = write
-        self._series: list[tuple[int, Labels]] = []
+        self._series: list[tuple[int, str]] = []
         self._batches: list[SampleBatch] = []
         self._fresh_rows = 0
         self._sequence = 0

@@ -489,7 +489,7 @@ class SampleStore:
         if journal is None:
             return
         for series, batches in gathered(journal.replay(), self._settings.flush_rows):
-            self._index.load(series)
+            self._index.load((series_id, catalog.labels_of(text)) for series_id, text in series)
             self._insert(series, batches)
             for batch in batches:
                 self._index.touch(batch.ids, batch.times)
@@ -511,7 +511,7 @@ class SampleStore:
 
 def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeries, list[SampleBatch]]]:
     """Records joined in their order, about `rows_max` samples at a time."""
-    series: list[tuple[int, Labels]] = []
+    series: list[tuple[int, str]] = []
     batches: list[SampleBatch] = []
     rows = 0
     for record in records:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 
 from tocsin.model.labels import Labels
@@ -73,6 +74,10 @@ class SeriesTable:
         start = self.ends.view[ordinal - 1] if ordinal else 0
         numbers = self.flat.view[start : self.ends.view[ordinal]].tolist()
         return Labels(tuple([self.pairs[number] for number in numbers]))
+
+    def text_at(self, ordinal: int) -> str:
+        """The labels as a JSON object."""
+        return msgspec.json.encode(dict(self.labels_at(ordinal).pairs)).decode()
 
     def pair(self, name: str, value: str) -> int:
         """The number of a pair, which is given one where it is new."""
