@@ -51,6 +51,11 @@ class Door:
     some_refused: int = 400
     told: bytes = b"2 of 4"
     stored_name: Callable[[str], str] = str
+    labels: tuple[str, str] | None = None
+    """One that it puts on every series by itself."""
+
+    def series(self, name: str, **tags: str) -> str:
+        return str(Labels.metric(self.stored_name(name), tags | dict([self.labels] if self.labels else [])))
 
 
 def json_push(samples: Samples) -> bytes:
@@ -72,6 +77,11 @@ def series_lines(samples: Samples) -> bytes:
 
 def csv(samples: Samples) -> bytes:
     return "".join(["name,value\n", *(f"{name},{value}\n" for name, value in samples)]).encode()
+
+
+def collectd(samples: Samples) -> bytes:
+    told = {"dstypes": ["gauge"], "dsnames": ["value"], "time": AT_MS / 1_000, "host": "h"}
+    return json.dumps([{"values": [value], "plugin": name, "type": name} | told for name, value in samples]).encode()
 
 
 def influx(samples: Samples) -> bytes:
@@ -102,7 +112,10 @@ DOORS = {
     "json lines": Door("/api/v1/import", "json lines", json_lines),
     "json lines of series": Door("/api/v1/import", "json lines", series_lines),
     "csv": Door("/api/v1/import/csv", "csv", csv),
-    "influx 1": Door("/write", "influx", influx, stored_name="{}_v".format),
+    "influx 1": Door("/write", "influx", influx, full=503, stored_name="{}_v".format),
+    "collectd": Door(
+        "/collectd-post", "collectd", collectd, JSON, stored_name="collectd_{}".format, labels=("instance", "h")
+    ),
     "influx 2": Door("/api/v2/write", "influx", influx, stored_name="{}_v".format),
     "remote write 1": Door("/api/v1/write", "remote_write", remote_write_v1, V1, full=503),
     "remote write 2": Door("/api/v1/write", "remote_write", remote_write_v2, V2, full=503),
@@ -163,7 +176,7 @@ async def test_what_is_sent_is_stored(api: Api, door: Door) -> None:
     async with api.client(Role.WRITER) as http:
         answer = await send(http, door, [("a", 1.0), ("b", 2.0)])
     assert answer.is_success, answer.text
-    assert await stored(api) == {door.stored_name("a"): 1.0, door.stored_name("b"): 2.0}
+    assert await stored(api) == {door.series("a"): 1.0, door.series("b"): 2.0}
 
 
 @EVERY
@@ -174,7 +187,7 @@ async def test_a_bad_sample_refuses_only_itself_and_is_counted_in_answer_metrics
     assert answer.status_code == door.some_refused
     assert b"longer than 255 characters" in answer.content
     assert door.told in answer.content
-    assert await stored(api) == {door.stored_name("a"): 1.0, door.stored_name("b"): 4.0}
+    assert await stored(api) == {door.series("a"): 1.0, door.series("b"): 4.0}
     assert counted(api, source=door.source, reason="too long") == 2
     (line,) = [line for line in logs if line["event"] == "samples refused"]
     assert (line["source"], line["refused"], line["kinds"]) == (door.source, 2, "too long 2")
@@ -244,7 +257,7 @@ async def test_the_tokens_labels_are_on_all_that_it_writes(api: Api, door: Door)
     async with writing(api, labels=Labels.of(team="web")) as http:
         answer = await send(http, door, [("a", 1.0)])
     assert answer.is_success, answer.text
-    assert await stored(api) == {f'{door.stored_name("a")}{{team="web"}}': 1.0}
+    assert await stored(api) == {door.series("a", team="web"): 1.0}
 
 
 @EVERY

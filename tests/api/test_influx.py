@@ -162,6 +162,11 @@ async def test_another_question_gets_a_clear_error(api: Api, params: dict[str, s
     assert answer.json()["error"].endswith(".")
 
 
+async def test_health_is_told_as_influxdb_2_does(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.get("/health")
+    assert (answer.status_code, answer.json()["name"], answer.json()["status"]) == (200, "influxdb", "pass")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_ping_is_answered_to_anybody(stranger: httpx.AsyncClient, method: str) -> None:
     answer = await stranger.request(method, "/ping")

@@ -26,6 +26,7 @@ BULK_PATHS = frozenset(
         "/api/v1/otlp/v1/metrics",
         "/v1/metrics",
         "/write",
+        "/collectd-post",
         "/api/v2/write",
         "/api/v1/import",
         "/api/v1/import/csv",

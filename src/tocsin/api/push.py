@@ -17,11 +17,17 @@ from tocsin.api.deps import Caller, Services, Wired, body_max, require
 from tocsin.ingest.intake import Writer
 from tocsin.ingest.rows import Appended, Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
+from tocsin.model.errors import QueueFullError, TransientError
 from tocsin.model.series import MetricInfo
 from tocsin.runtime.telemetry import Telemetry
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def come_again(error: QueueFullError) -> TransientError:
+    """503 and not 429, for senders that take every 4xx for an order to drop what they sent."""
+    return TransientError(str(error), retry_after_s=error.retry_after_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from tocsin.api.routes import (
     alerts,
     audit,
     backups,
+    collectd,
     history,
     influx,
     lines,
@@ -63,6 +64,7 @@ FAMILIES = (
     remote_write,
     lines,
     otlp,
+    collectd,
 )
 
 FORMS = dict.fromkeys(otlp.PATHS, otlp.error_form)

@@ -19,10 +19,10 @@ from starlette.exceptions import HTTPException
 from tocsin.access.policy import Permission
 from tocsin.api.deps import require
 from tocsin.api.errors import problem, problem_of, status_of
-from tocsin.api.push import Push, Pushed
+from tocsin.api.push import Push, Pushed, come_again
 from tocsin.ingest.rows import Rejection
 from tocsin.ingest.wire import influx
-from tocsin.model.errors import TocsinError, UserError
+from tocsin.model.errors import QueueFullError, TocsinError, UserError
 
 SPOKEN_VERSION = "1.8.0"
 """The InfluxDB whose writes are understood here; clients choose what they send by it."""
@@ -65,7 +65,10 @@ router = APIRouter(route_class=_InfluxRoute, include_in_schema=False)
 @router.post("/write")
 async def write_v1(push: Push, db: str = "", precision: str = "") -> Response:
     """`rp` and `consistency` mean nothing here: there is one store, and its retention is set in one place."""
-    return await _write(push, db, precision)
+    try:
+        return await _write(push, db, precision)
+    except QueueFullError as error:
+        raise come_again(error) from error  # Telegraf's outputs.influxdb
 
 
 @router.post("/api/v2/write")
@@ -119,6 +122,13 @@ def _result(more: dict[str, object]) -> Response:
     body = {"results": [{"statement_id": 0} | more]}
     headers = {"X-Influxdb-Version": SPOKEN_VERSION}
     return Response(msgspec.json.encode(body), headers=headers, media_type="application/json")
+
+
+@router.get("/health")
+async def health() -> Response:
+    """As InfluxDB 2 says it; Proxmox asks before it saves its settings."""
+    told = {"name": "influxdb", "message": "ready for queries and writes", "status": "pass", "checks": []}
+    return Response(msgspec.json.encode(told | {"version": SPOKEN_VERSION}), media_type="application/json")
 
 
 @router.api_route("/ping", methods=["GET", "HEAD"])

@@ -11,11 +11,11 @@ from email.message import Message
 from fastapi import APIRouter, Request, Response
 
 from tocsin.api.errors import problem
-from tocsin.api.push import Push, Pushed
+from tocsin.api.push import Push, Pushed, come_again
 from tocsin.ingest.rows import Appended
 from tocsin.ingest.wire.remote_known import Version
 from tocsin.ingest.wire.remote_write import Written
-from tocsin.model.errors import QueueFullError, StoreError, TransientError
+from tocsin.model.errors import QueueFullError, StoreError
 
 READ_AT_ONCE_MAX = 2 * 1024 * 1024
 """Bytes of known series that are read on the loop: 3 ms; more go to a thread."""
@@ -50,8 +50,7 @@ async def write(request: Request, push: Push) -> Response:
         raise
     except QueueFullError as error:
         push.wired.known_series.retell()
-        # 503 and not 429, on which Prometheus drops the batch unless `retry_on_http_429` is set
-        raise TransientError(str(error), retry_after_s=error.retry_after_s) from error
+        raise come_again(error) from error  # Prometheus, unless `retry_on_http_429` is set
     push.telemetry.counter("remote_write_exemplars_ignored", "Exemplars, which are not kept.").inc(written.exemplars)
     return _answer(version, written, done)
 

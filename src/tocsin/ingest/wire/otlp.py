@@ -256,7 +256,7 @@ class _Reader:
 
     def _time_ms(self, point: Message) -> int:
         """A point without a time is of now. Raises _BadPointError."""
-        time_ms: int = point.time_unix_nano // _NS_PER_MS or self._now_ms
+        time_ms: int = point.time_unix_nano // _NS_PER_MS if point.time_unix_nano else self._now_ms
         if not 0 <= time_ms <= _INT64_MAX:
             raise _BadPointError("timeUnixNano must be a time since 1970 in 64 bits.")
         return time_ms
