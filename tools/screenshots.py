@@ -19,7 +19,7 @@ from tests.support.server import ServerProcess
 
 PAGES = (
     *("", "alerts", "history", "rules", "rules/1", "rules/new"),
-    *("metrics", "metrics/system.cpu.usage", "cardinality", "outbox"),
+    *("metrics", "metrics/system.cpu.usage", "cardinality", "targets", "targets/1", "targets/new", "outbox"),
 )
 SETTINGS = ("settings", "settings/users", "settings/tokens", "settings/audit", "settings/backups")
 LOOKS = {
@@ -39,6 +39,7 @@ def main() -> None:
             time.sleep(5)
             backfill(server)
             break_a_rule(server)
+            scrape(server)
             time.sleep(seconds)
             with chromium() as browser:
                 for look, options in LOOKS.items():
@@ -61,6 +62,26 @@ def backfill(server: ServerProcess) -> None:
                     for age, value in enumerate(values)
                 ]
                 client.post("/api/metrics", json=body).raise_for_status()
+
+
+def scrape(server: ServerProcess) -> None:
+    """Its own metrics, a target that nobody answers for, and one that relabelling leaves out."""
+    token = server.run("token", "create", "--role", "viewer", "--name", "scraping").strip()
+    own = {
+        "job_name": "tocsin",
+        "scrape_interval": "5s",
+        "authorization": {"credentials": token},
+        "static_configs": [{"targets": [server.url.removeprefix("http://")], "labels": {"site": "fra1"}}],
+    }
+    node = {
+        "job_name": "node",
+        "scrape_interval": "5s",
+        "static_configs": [{"targets": ["127.0.0.1:9", "127.0.0.1:11"], "labels": {"rack": "a7"}}],
+        "relabel_configs": [{"source_labels": ["__address__"], "regex": ".*:11", "action": "drop"}],
+    }
+    with server.client() as client:
+        for job in (own, node):
+            client.post("/api/scrape/jobs", json=job).raise_for_status()
 
 
 def walk(chance: random.Random, start: float, top: float | None) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def page(browser: Browser) -> Iterator[Page]:
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # The first question whether somebody is signed in is answered 401, which Chromium writes down itself.
-        if message.type == "error" and "401" not in message.text:
+        # The first question whether somebody is signed in is answered 401, and a form with a mistake 422, which
+        # Chromium writes down itself.
+        if message.type == "error" and not re.search(r"status of (401|422)", message.text):
             complaints.append(message.text)
 
     opened.on("console", listen)
@@ -115,3 +117,42 @@ def test_a_backup_is_made_from_the_settings_and_is_whole(server: ServerProcess, 
     page.get_by_role("button", name="Back up now").click()
     expect(page.get_by_text("read back and compared")).to_be_visible()
     assert len(list((tmp_path / "place" / "backups").iterdir())) == 1
+
+
+def test_a_scrape_job_is_made_seen_failing_corrected_and_paused(server: ServerProcess, page: Page) -> None:
+    sign_in(page, server.url)
+    page.get_by_role("link", name="Targets").first.click()
+    expect(page.get_by_text("No scrape jobs.")).to_be_visible()
+    page.get_by_role("link", name="New job").click()
+    page.get_by_label("Name", exact=True).fill("browser")
+    page.get_by_label("Targets", exact=True).fill("http://127.0.0.1:9/metrics")
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_text("a target is HOST:PORT")).to_be_visible()
+    page.get_by_label("Targets", exact=True).fill("127.0.0.1:9")
+    page.get_by_label("Every", exact=True).fill("1s")
+    page.get_by_label("Who asks").select_option("token")
+    page.get_by_label("Token").fill("hunter2")
+    page.get_by_label("Everything else").fill('{"relabel_configs": [{"action": "jump"}]}')
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_text("There is no action 'jump'")).to_be_visible()
+    page.get_by_label("Everything else").fill("")
+    page.get_by_role("button", name="Create job").click()
+
+    jobs, targets = (
+        page.get_by_role("region", name="Scrape jobs"),
+        page.get_by_role("region", name="Targets", exact=True),
+    )
+    expect(jobs.get_by_text("1 down")).to_be_visible(timeout=WAIT_MS)
+    expect(targets.get_by_text("Cannot connect: Connection refused")).to_be_visible(timeout=WAIT_MS)
+
+    jobs.get_by_role("link", name="browser").click()
+    expect(page.get_by_label("Token")).to_have_value("")
+    page.get_by_label("Their labels").fill("rack=a7")
+    page.get_by_role("button", name="Save").click()
+    expect(targets.get_by_text("a7")).to_be_visible(timeout=WAIT_MS)
+    jobs.get_by_role("switch", name="browser: scraped").click()
+    expect(jobs.get_by_text("paused")).to_be_visible()
+    expect(page.get_by_text("Nothing is scraped.")).to_be_visible()
+    with server.client() as admin:
+        (job,) = admin.get("/api/scrape/jobs").json()["items"]
+    assert job["config"]["authorization"] == {"credentials": "<secret>"}

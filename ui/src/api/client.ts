@@ -19,11 +19,13 @@ import type {
   RetentionLoss,
   Rule,
   RuleChange,
+  ScrapeJob,
   SeriesStats,
   SeriesValue,
   Session,
   Severity,
   SignedIn,
+  Target,
   Token,
   TokenChange,
   Trend,
@@ -31,6 +33,7 @@ import type {
   UserChange,
 } from '../model/types'
 import type { RuleBody } from '../model/rule'
+import type { JobConfig } from '../model/scrape'
 import { ApiError, OFFLINE, problemOf } from './problem'
 
 type Query = Record<string, string | number | readonly string[] | null | undefined>
@@ -101,6 +104,18 @@ export class Client {
   setRetention = (items: readonly RetentionItem[]) => this.send<RetentionList>('PUT', 'api/retention', { items })
   previewRetention = (items: readonly RetentionItem[]) =>
     this.send<RetentionLoss>('POST', 'api/retention/preview', { items })
+
+  // scraping
+
+  scrapeJobs = (page: PageAsked = {}) => this.get<Page<ScrapeJob>>('api/scrape/jobs', { ...page })
+  scrapeJob = (id: number) => this.get<ScrapeJob>(`api/scrape/jobs/${id}`)
+  addScrapeJob = (config: JobConfig, enabled: boolean) =>
+    this.send<ScrapeJob>('POST', 'api/scrape/jobs', { ...config, enabled })
+  changeScrapeJob = (id: number, change: JobConfig & { enabled?: boolean; version?: number }) =>
+    this.send<ScrapeJob>('PATCH', `api/scrape/jobs/${id}`, change)
+  deleteScrapeJob = (id: number) => this.send<void>('DELETE', `api/scrape/jobs/${id}`)
+  targets = (query: { state?: 'active' | 'dropped' | 'any'; job?: string | null; health?: string | null } & PageAsked) =>
+    this.get<Page<Target>>('api/targets', { ...query })
 
   // alerts
 
