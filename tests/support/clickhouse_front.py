@@ -87,7 +87,11 @@ _ALONE = (
         re.compile(rf"\bengine = Distributed\('{CLUSTER}', '(\w+)', '(\w+)', (?:\w+|\w+\(\w+\))\)"),
         r"engine = Buffer('\1', '\2', 1, 0, 0, 0, 0, 0, 0)",
     ),
-    (re.compile(rf"\bcluster\('{CLUSTER}', system\.parts\)"), "system.parts"),
+    (
+        re.compile(rf"\b(?:cluster|clusterAllReplicas)\('{CLUSTER}', (system\.\w+)\)"),
+        r"(select *, toUInt32(1) as _shard_num from \1)",
+    ),
+    (re.compile(r"^\s*system sync replica .*"), "select 1"),
     (re.compile(r"\bsystem\.clusters\b"), f"(select '{CLUSTER}' as cluster)"),
 )
 """What a server of a cluster would do, as one alone does it."""

@@ -13,23 +13,21 @@ import numpy as np
 import pytest
 from tests.support.backup import Forgetful, Full, backed_up, circumstances, folder, newest
 from tests.support.clickhouse import Front
-from tests.support.s3 import bucket
 from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store, rows
 from tests.support.state import AT_MS, open_kind
-from tests.support.virtual_time import run_virtual
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.errors import NotFoundError, StoreError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp
 from tocsin.model.series import MetricInfo, SampleBatch
-from tocsin.runtime.clock import Clock, FixedClock, LoopClock, SystemClock
+from tocsin.runtime.clock import Clock, FixedClock, SystemClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.backup import manifest as manifests
 from tocsin.store.backup.manifest import Manifest
-from tocsin.store.backup.place import Folder, open_place
+from tocsin.store.backup.place import Folder
 from tocsin.store.backup.restore import put_samples
-from tocsin.store.backup.write import Progress, Stores, back_up, listed, prune, read, rest, verify
+from tocsin.store.backup.write import Progress, Stores, back_up, prune, read, verify
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.samples.dump import ID_MAX, Piece, StoredPart, pieces, rows_max
 from tocsin.store.sealing import Cipher, KeyRing
@@ -309,34 +307,6 @@ async def test_old_backups_are_removed_with_the_chunks_that_only_they_used(
     assert prune(place, 1, 2**62) == (kept[2].id,)
     assert set(files(tmp_path)) == kept[3].distinct().keys()
     assert verify(place, *read(place, kept[3].id, None)) == ()
-
-
-async def test_a_bucket_holds_backups_as_a_folder_does(tmp_path: Path, state: State, clock: FixedClock) -> None:
-    place = open_place(*bucket())
-    store = MemorySampleStore(clock=clock)
-    made: list[Manifest] = []
-    for seed in range(2):
-        await store.append(walk(store, days=1, seed=seed))
-        made.append(await backed_up(store, state, place, clock))
-        clock.advance(1)
-    assert [one.id for one in listed(place, 10)] == [made[1].id, made[0].id]
-    assert prune(place, 1, 2**62) == (made[0].id,)
-    found, packing = read(place, manifests.find(place, None), None)
-    assert verify(place, found, packing) == ()
-    put_samples(tmp_path / "restored", UNSYNCED, None, place, found, packing, lambda _: None)
-    async with open_store(tmp_path / "restored", clock) as again:
-        assert (await everything(again))[:3] == (await everything(store))[:3]
-
-
-def test_it_works_for_its_share_of_the_time_alone() -> None:
-    async def scenario() -> float:
-        clock = LoopClock(asyncio.get_running_loop(), AT_MS)
-        began_s = clock.monotonic_s()
-        await asyncio.sleep(3.0)
-        await rest(circumstances(clock, share=0.25), began_s)
-        return clock.monotonic_s() - began_s
-
-    assert run_virtual(scenario) == pytest.approx(12.0)
 
 
 def test_a_partition_is_cut_into_pieces_that_cover_every_id_once() -> None:

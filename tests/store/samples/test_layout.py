@@ -21,6 +21,7 @@ STATEMENTS = [
     "alter table samples_of_floats modify setting old_parts_lifetime = 1",
     "alter table samples_of_floats drop partition id '1'",
     "drop table samples_of_floats sync",
+    "alter table samples delete in partition id '1' where id in (select id from m.doomed where job = 1)",
 ]
 
 
@@ -107,6 +108,25 @@ def test_a_table_is_a_replicated_one_on_each_shard_and_a_distributed_one_over_th
                 "alter table m.samples on cluster 'blue' add column if not exists n Int64 after t",
             ],
         ),
+        (
+            (
+                "alter table samples delete in partition id '1' "
+                "where (t < 5 and id in (select id from m.doomed where job = 1)) "
+                "or (t < 6 and id in (select id from m.doomed where job = 2)) settings mutations_sync = 0"
+            ),
+            [
+                "system sync replica m.doomed_local on cluster 'blue'",
+                (
+                    "alter table m.samples_local on cluster 'blue' delete in partition id '1' "
+                    "where (t < 5 and id in (select id from m.doomed where job = 1)) "
+                    "or (t < 6 and id in (select id from m.doomed where job = 2)) settings mutations_sync = 0"
+                ),
+            ],
+        ),
+        (
+            "kill mutation where database = currentDatabase() and table = 'samples' and not is_done",
+            ["kill mutation on cluster 'blue' where database = 'm' and table = 'samples_local' and not is_done"],
+        ),
         ("optimize table samples final", ["optimize table m.samples_local on cluster 'blue' final"]),
         ("delete from samples where id = 1", ["delete from m.samples_local on cluster 'blue' where id = 1"]),
         ("truncate table x", ["truncate table m.x_local on cluster 'blue' sync"]),
@@ -157,10 +177,19 @@ def test_the_engine_can_read_what_a_cluster_is_told_of_every_migration(clickhous
 
 
 def test_parts_are_counted_on_one_replica_of_each_shard() -> None:
-    assert CLUSTER.parts == (
-        "(select replaceRegexpOne(part.table, '_local$', '') as table, partition_id, name, rows, "
-        "bytes_on_disk, hash_of_all_files from cluster('blue', system.parts) as part "
-        "where active and part.database = 'm' and endsWith(part.table, '_local'))"
+    assert CLUSTER.asked("select count() from {parts}") == (
+        "select count() from (select replaceRegexpOne(it.table, '_local$', '') as table, _shard_num as shard, "
+        "partition_id, name, rows, bytes_on_disk, hash_of_all_files, max_block_number "
+        "from cluster('blue', system.parts) as it "
+        "where active and it.database = 'm' and endsWith(it.table, '_local'))"
+    )
+
+
+def test_a_rewrite_is_done_when_every_replica_has_done_it() -> None:
+    assert CLUSTER.asked("select count() from {mutations} where not is_done") == (
+        "select count() from (select replaceRegexpOne(it.table, '_local$', '') as table, "
+        "mutation_id, is_done, latest_fail_reason from clusterAllReplicas('blue', system.mutations) as it "
+        "where 1 and it.database = 'm' and endsWith(it.table, '_local')) where not is_done"
     )
 
 
@@ -175,7 +204,7 @@ def test_what_only_one_server_knows_of_itself_is_asked_through_the_layout() -> N
         for table in ("system.parts", "system.mutations")
         if table in file.read_text(encoding="utf-8")
     }
-    assert asking - EMBEDDED_ONLY == {"engine.py", "layout.py"}
+    assert asking - EMBEDDED_ONLY == {"engine.py"}
 
 
 @pytest.mark.parametrize("quorum", ["", "&quorum=auto"])
@@ -187,10 +216,15 @@ def test_what_a_cluster_is_asked_of_every_statement(clickhouse_server: Front, qu
         "prefer_localhost_replica": 0,
         "distributed_foreground_insert": 1,
         "parallel_distributed_insert_select": 0,
+        "distributed_product_mode": "global",
     }
     reading, writing = (engine.connect(reading=reading)._session for reading in (True, False))
     assert together.items() <= reading.items()
-    assert {**together, "distributed_ddl_task_timeout": 30}.items() <= writing.items()
+    assert {
+        **together,
+        "allow_nondeterministic_mutations": 1,
+        "distributed_ddl_task_timeout": 30,
+    }.items() <= writing.items()
     wanted = {
         "insert_quorum": "auto",
         "insert_quorum_parallel": 0,

@@ -21,7 +21,7 @@ from typing import Any, Self
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
 from tocsin.store.samples.disks import Disks, storage_config
-from tocsin.store.samples.engine import IDS, LOCAL_PARTS, PARTS, refusal
+from tocsin.store.samples.engine import IDS, locally, refusal
 from tocsin.store.samples.native import Columns, Shape, decode, encode, height
 from tocsin.store.settings import StoreSettings
 
@@ -109,7 +109,7 @@ class EmbeddedConnection:
             raise StoreError(f"The sample store took {result.rows_written()} of {rows} rows.")
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
-        sql = sql.replace(PARTS, LOCAL_PARTS)
+        sql = locally(sql)
         if ids is not None:
             sql = sql.replace(IDS, self._set_of(ids))
         result = self._query(sql, "Native", "read")

@@ -25,7 +25,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.samples.cuts import BoolArray, Cuts, InForce
-from tocsin.store.samples.engine import IDS, PARTS, Connection
+from tocsin.store.samples.engine import IDS, MUTATIONS, PARTS, Connection
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.rollup import BLOCK_MS
 
@@ -443,8 +443,8 @@ def _none_of(connection: Connection, partition: Partition, kept: Sequence[IdArra
 def newest_part(connection: Connection, partition: Partition) -> int:
     """A number that rises with every insert into the partition."""
     rows = connection.read(
-        f"select max(max_block_number) as n from {PARTS} where table = '{partition.table.name}' "  # noqa: S608 - integers
-        f"and partition_id = '{partition.number}'",
+        "select toInt64(sum(newest)) as n from (select shard, max(max_block_number) as newest "  # noqa: S608 - integers
+        f"from {PARTS} where table = '{partition.table.name}' and partition_id = '{partition.number}' group by shard)",
         _NEWEST,
     )
     return int(rows["n"][0])
@@ -475,8 +475,7 @@ def begin_delete(connection: Connection, table: str, condition: str, number: int
 def clear_doomed(connection: Connection) -> None:
     """Forget what earlier rewrites had to remove, unless one of them is still under way, as after a crash."""
     rows = connection.read(
-        "select mutation_id as id, latest_fail_reason as reason from system.mutations "
-        "where not is_done and database = currentDatabase()",
+        f"select mutation_id as id, latest_fail_reason as reason from {MUTATIONS} where not is_done",  # noqa: S608 - a word of ours
         _UNFINISHED,
     )
     if not rows["id"]:
@@ -485,8 +484,8 @@ def clear_doomed(connection: Connection) -> None:
 
 def _unfinished(connection: Connection, table: str) -> list[tuple[str, str]]:
     rows = connection.read(
-        "select mutation_id as id, latest_fail_reason as reason from system.mutations "  # noqa: S608 - our own table
-        f"where not is_done and database = currentDatabase() and table = '{table}'",
+        f"select mutation_id as id, latest_fail_reason as reason from {MUTATIONS} "  # noqa: S608 - our own table
+        f"where not is_done and table = '{table}'",
         _UNFINISHED,
     )
     return list(zip(rows["id"], rows["reason"], strict=True))

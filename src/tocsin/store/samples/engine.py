@@ -15,13 +15,24 @@ IDS = "{ids}"
 
 
 PARTS = "{parts}"
-"""Stands in the SQL of a read for what is stored, part by part: `table`, `partition_id`, `name`, `rows`,
-`bytes_on_disk` and `hash_of_all_files`, and `max_block_number`, which rises with every insert into a partition."""
+"""Stands in the SQL of a read for what is stored, part by part: `table`, `shard`, `partition_id`, `name`, `rows`,
+`bytes_on_disk`, `hash_of_all_files`, and `max_block_number`, which rises with every insert into a shard's partition."""
 
-LOCAL_PARTS = (
-    "(select table, partition_id, name, rows, bytes_on_disk, hash_of_all_files, max_block_number from system.parts "
-    "where active and database = currentDatabase())"
-)
+MUTATIONS = "{mutations}"
+"""Stands for the rewrites of tables: `table`, `mutation_id`, `is_done`, `latest_fail_reason`."""
+
+PARTS_COLUMNS = "partition_id, name, rows, bytes_on_disk, hash_of_all_files, max_block_number"
+MUTATIONS_COLUMNS = "mutation_id, is_done, latest_fail_reason"
+
+
+def locally(sql: str) -> str:
+    """What one server knows of itself, in the place of the words that stand for it."""
+    parts = (
+        f"(select table, toUInt32(0) as shard, {PARTS_COLUMNS} from system.parts "  # noqa: S608 - constants
+        "where active and database = currentDatabase())"
+    )
+    mutations = f"(select table, {MUTATIONS_COLUMNS} from system.mutations where database = currentDatabase())"  # noqa: S608
+    return sql.replace(PARTS, parts).replace(MUTATIONS, mutations)
 
 
 class Connection(Protocol):

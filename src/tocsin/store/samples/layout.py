@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tocsin.store.samples.engine import MUTATIONS, MUTATIONS_COLUMNS, PARTS, PARTS_COLUMNS
+
 LOCAL = "_local"
 PATH = "/clickhouse/tables/{uuid}/{shard}"
 """In the keeper. A table that was renamed keeps its path, so a name in it would keep the next one from being made."""
@@ -27,6 +29,10 @@ _COLUMNS = re.compile(r"\b(?:add|drop|modify|rename|clear) column\b")
 _OPTIMIZE = re.compile(r"\s*optimize table (?P<table>\w+)(?P<rest>.*)", re.DOTALL)
 _DELETE = re.compile(r"\s*delete from (?P<table>\w+)\s+(?P<rest>.*)", re.DOTALL)
 _DROP = re.compile(r"\s*(?P<verb>drop|truncate) table (?P<lenient>if exists )?(?P<table>\w+)(?: sync)?\s*")
+_KILL = re.compile(
+    r"\s*kill mutation where database = currentDatabase\(\) and table = '(?P<table>\w+)' and (?P<rest>.*)"
+)
+_SUBQUERY = re.compile(r"\bfrom (?P<database>\w+)\.(?P<table>\w+)")
 _RENAME = re.compile(r"\s*rename table (?P<table>\w+) to (?P<to>\w+)\s*")
 _INSERT = re.compile(r"\s*insert into \w+")
 
@@ -60,18 +66,23 @@ class Cluster:
             (_DELETE, self._delete),
             (_DROP, self._drop),
             (_RENAME, self._rename),
+            (_KILL, self._kill),
         ):
             if found := pattern.fullmatch(sql):
                 return say(found)
         raise ValueError(f"it is not known how to say this to a cluster: {sql.strip()[:200]}")
 
-    @property
-    def parts(self) -> str:
-        """What is stored, counted on one replica of each shard."""
+    def asked(self, sql: str) -> str:
+        """Parts are counted on one replica of each shard; a rewrite is done when every replica has done it."""
+        return sql.replace(
+            PARTS, self._of("cluster", "parts", f"_shard_num as shard, {PARTS_COLUMNS}", "active")
+        ).replace(MUTATIONS, self._of("clusterAllReplicas", "mutations", MUTATIONS_COLUMNS, "1"))
+
+    def _of(self, function: str, table: str, columns: str, where: str) -> str:
         return (
-            f"(select replaceRegexpOne(part.table, '{LOCAL}$', '') as table, partition_id, name, rows, "  # noqa: S608 - plain names
-            f"bytes_on_disk, hash_of_all_files from cluster('{self.name}', system.parts) as part "
-            f"where active and part.database = '{self.database}' and endsWith(part.table, '{LOCAL}'))"
+            f"(select replaceRegexpOne(it.table, '{LOCAL}$', '') as table, {columns} "  # noqa: S608 - plain names
+            f"from {function}('{self.name}', system.{table}) as it "
+            f"where {where} and it.database = '{self.database}' and endsWith(it.table, '{LOCAL}'))"
         )
 
     def _create(self, found: re.Match[str]) -> tuple[Order, ...]:
@@ -83,6 +94,13 @@ class Cluster:
             ),
             self._over(table, lenient, _shard_by(found["first"])),
         )
+
+    def _known_to_all(self, table: str) -> Order:
+        return Order(f"system sync replica {self._local(table)} {self.everywhere}")
+
+    def _kill(self, found: re.Match[str]) -> tuple[Order, ...]:
+        where = f"database = '{self.database}' and table = '{found['table']}{LOCAL}' and {found['rest']}"
+        return (Order(f"kill mutation {self.everywhere} where {where}", later=True),)
 
     def _over(self, table: str, lenient: str, key: str) -> Order:
         return Order(
@@ -110,7 +128,9 @@ class Cluster:
         table, what = found["table"], found["what"]
         local = f"alter table {self._local(table)} {self.everywhere} {what}"
         if not _COLUMNS.search(what):
-            return (Order(local, later=True),)
+            # a deletion that names its rows by a table: each replica reads it by itself, so it must be there before
+            named = dict.fromkeys(found["table"] for found in _SUBQUERY.finditer(what))
+            return (*map(self._known_to_all, named), Order(local, later=True))
         return (Order(local), Order(f"alter table {self.database}.{table} {self.everywhere} {_without_codecs(what)}"))
 
     def _drop(self, found: re.Match[str]) -> tuple[Order, ...]:

@@ -29,7 +29,7 @@ from tocsin.model.duration import Duration
 from tocsin.model.errors import StoreError, TocsinError, UserError
 from tocsin.model.series import IdArray
 from tocsin.store.samples.address import Address
-from tocsin.store.samples.engine import IDS, LOCAL_PARTS, PARTS, refusal
+from tocsin.store.samples.engine import IDS, locally, refusal
 from tocsin.store.samples.layout import Cluster, Order
 from tocsin.store.samples.native import Columns, Shape, decode, encode
 from tocsin.store.settings import StoreSettings
@@ -64,6 +64,8 @@ _TOGETHER = {
     # an insert is answered when the shards have it, and goes there by way of the server that was asked
     "distributed_foreground_insert": 1,
     "parallel_distributed_insert_select": 0,
+    # a set that is read from a table is gathered from all shards and sent to each
+    "distributed_product_mode": "global",
 }
 _NOT_FOR_EVERYBODY = {"distributed_ddl_task_timeout": 10, "distributed_ddl_output_mode": "null_status_on_timeout"}
 """A server that is away does it when it comes back."""
@@ -113,7 +115,7 @@ class ServedConnection:
             )
 
     def read(self, sql: str, shape: Shape, ids: IdArray | None = None) -> Columns:
-        sql = sql.replace(PARTS, self._cluster.parts if self._cluster else LOCAL_PARTS)
+        sql = self._cluster.asked(sql) if self._cluster else locally(sql)
         beside = None
         if ids is not None:
             if 0 < len(ids) <= FEW_IDS:
@@ -285,7 +287,12 @@ def _writing(address: Address, *, alp: bool) -> dict[str, Any]:
     if alp:
         wanted["enable_alp_codec"] = 1
     if address.cluster:
-        wanted |= {**_TOGETHER, "distributed_ddl_task_timeout": math.ceil(address.write_timeout.seconds)}
+        wanted |= {
+            **_TOGETHER,
+            # a deletion names its series by a table; see `Cluster.spread` for why all replicas read the same there
+            "allow_nondeterministic_mutations": 1,
+            "distributed_ddl_task_timeout": math.ceil(address.write_timeout.seconds),
+        }
     if address.quorum:
         # an insert counts when so many replicas have it, and roll-ups are computed where all such inserts are
         wanted |= {
