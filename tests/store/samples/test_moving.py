@@ -115,6 +115,31 @@ async def test_what_a_kill_interrupted_goes_on(path: Path) -> None:
     assert not links(path)
 
 
+async def test_rows_that_were_deleted_stay_so_and_new_ones_come(path: Path) -> None:
+    delete = f"alter table samples delete where t < {NOW} settings mutations_sync = 2"
+    await fill(path)
+    async with open_store(path, FixedClock(NOW)) as store:
+        store._parts.writing.run(delete)
+    move(path, ENCRYPTING)
+    assert await count(path, SEALED) == len(SERIES)
+    async with open_store(path, FixedClock(NOW), vault=SEALED) as store:
+        await store.append(batch(store, ROWS))
+        await store.flush()
+        assert len(rows(await store.select([], 0, 2 * NOW))) == len(ROWS)
+        store._parts.writing.run(delete)
+        assert len(rows(await store.select([], 0, 2 * NOW))) == len(SERIES)
+    assert await count(path, SEALED) == len(SERIES)
+
+
+async def test_a_deletion_that_is_under_way_ends_before_anything_is_moved(path: Path) -> None:
+    await fill(path)
+    async with open_store(path, FixedClock(NOW)) as store:
+        store._parts.writing.run("system stop merges")
+        store._parts.writing.run(f"alter table samples delete where t < {NOW} settings mutations_sync = 0")
+    move(path, ENCRYPTING)
+    assert await count(path, SEALED) == len(SERIES)
+
+
 async def test_a_path_with_any_name_can_be_encrypted(tmp_path: Path) -> None:
     path = tmp_path / 'größe & <it\'s> "q" a+b=c%20#e' / "samples"
     await fill(path, SEALED)
