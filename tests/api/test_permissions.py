@@ -64,6 +64,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/retention"): EDITORS,
     ("PUT", "/api/retention"): EDITORS,
     ("POST", "/api/retention/preview"): EDITORS,
+    ("GET", "/api/retention/disk"): READERS,
     ("GET", "/api/retention/{policy_id}"): READERS,
     ("PATCH", "/api/retention/{policy_id}"): EDITORS,
     ("DELETE", "/api/retention/{policy_id}"): EDITORS,

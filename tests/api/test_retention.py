@@ -8,10 +8,14 @@ import pytest
 from tests.api.world import Api
 from tests.support.samples import batch
 
+from tocsin.model.audit import SYSTEM
 from tocsin.model.duration import DAY_MS
 from tocsin.model.labels import Labels
 from tocsin.model.page import PageRequest
 from tocsin.model.people import Role
+from tocsin.runtime.disk import DiskSpace
+from tocsin.store.budget import DiskGuard
+from tocsin.store.settings import StoreSettings
 
 DEV = {"name": "dev", "matchers": ['{team="dev"}'], "raw": "2d"}
 SLO = {"name": "slo", "matchers": ['__name__=~"slo.*"'], "raw": "30d", "hours": 3600 * 24 * 1000}
@@ -124,6 +128,32 @@ async def test_what_is_wrong_with_a_policy_is_said(api: Api, change: dict[str, A
     problem = await ask(api, "POST", "/api/retention", {**DEV, **change}, status=422)
     assert problem["field"] == field
     assert said in problem["detail"]
+
+
+async def test_the_disk_use_is_told_by_resolution_with_budget_and_room(api: Api) -> None:
+    await put_days(api, Labels.metric("cpu"), 3)
+    use = await ask(api, "GET", "/api/retention/disk", role=Role.VIEWER)
+    raw, five, _ = use["tables"]
+    assert (raw["resolution"], raw["rows"], raw["since"]) == ("raw", 3, "2027-01-13T00:00:00.000Z")
+    assert (five["rows"], five["since"]) == (0, None)
+    assert (use["used"], use["budget"], use["free"], use["free_min"]) == (raw["bytes"], None, 40 * 10**9, 10**9)
+    assert use["last_drop"] is None
+
+
+async def test_what_was_dropped_for_the_budget_is_told_and_audited(api: Api) -> None:
+    await put_days(api, Labels.metric("cpu"), 3)
+    tight = StoreSettings(disk_budget="50")
+    guard = DiskGuard(api.samples, api.state.settings, tight, nowhere, clock=api.clock, telemetry=api.telemetry)
+    assert await guard.check(api.clock.now_ms()) == 1
+    last = (await ask(api, "GET", "/api/retention/disk", role=Role.VIEWER))["last_drop"]
+    assert (last["samples"], last["until"]) == (1, "2027-01-14T00:00:00.000Z")
+    assert last["why"] == "the sample store takes 72 B of its budget of 50 B"
+    assert ("retention.budget_drop", "sample store") in await audited(api)
+    assert (await api.state.access.audit(PageRequest())).items[0].entry.actor == SYSTEM
+
+
+async def nowhere() -> DiskSpace | None:
+    return None
 
 
 async def test_two_policies_of_one_name_are_refused(api: Api) -> None:

@@ -42,13 +42,16 @@ from tocsin.notify.settings import DeliverySettings
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import FixedClock
+from tocsin.runtime.disk import DiskSpace
 from tocsin.runtime.dns import Resolver
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.backup.write import Circumstances, Stores
+from tocsin.store.budget import DiskGuard
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.retention import RetentionBook
+from tocsin.store.settings import StoreSettings
 from tocsin.store.state.state import State, open_state
 
 TESTER = Actor("tester")
@@ -124,6 +127,10 @@ async def open_api(
     )
     people = People(state.access, gate, clock=clock, secrets=lambda: next(secrets))
     arrival = Arrival(state.alerts, samples, Browsers(hub), clock=clock, telemetry=telemetry)
+
+    async def space() -> DiskSpace:
+        return DiskSpace(100 * 10**9, 40 * 10**9)
+
     retention = RetentionBook(samples, state.policies, clock)
     await retention.load()
     rules = RuleBook(state.rules, arrival, clock)
@@ -156,6 +163,7 @@ async def open_api(
         known_series=KnownSeries(IngestSettings(), seed=8627),
         rules=rules,
         retention=retention,
+        disk=DiskGuard(samples, state.settings, StoreSettings(), space, clock=clock, telemetry=telemetry),
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),
         scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),

@@ -19,6 +19,7 @@ from tocsin.model.outbox import Letter, LetterKind
 from tocsin.model.series import MetricInfo
 from tocsin.notify.ports import Delivered, Outcome, Receiver, Retry
 from tocsin.runtime.clock import Clock, LoopClock
+from tocsin.runtime.disk import DiskSpace
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.memory import MemorySampleStore
@@ -106,5 +107,6 @@ def virtual_world(machine: Machine, mail: MailServer, samples: MemorySampleStore
         open_samples=open_samples,
         open_receivers=open_receivers,
         open_machine=open_machine,
+        disk=lambda path: DiskSpace(10**12, 10**12),
         host="sim",
     )

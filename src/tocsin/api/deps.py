@@ -33,6 +33,7 @@ from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.budget import DiskGuard
 from tocsin.store.retention import RetentionBook
 
 COOKIE = "tocsin_session"
@@ -79,6 +80,7 @@ class Services:
     outbox: OutboxDesk
     backups: BackupDesk
     retention: RetentionBook
+    disk: DiskGuard
     reader: SampleReader
     hub: Hub
     telemetry: Telemetry

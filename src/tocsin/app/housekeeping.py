@@ -11,6 +11,7 @@ from tocsin.model.errors import StoreError
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.budget import DiskGuard
 from tocsin.store.samples.cuts import InForce
 
 log = get_log("app")
@@ -19,13 +20,16 @@ PERIOD_S = 60.0
 
 
 class Housekeeping:
-    """Every minute expired keys; samples every hour, and at once at the start and when their retention has changed.
+    """Every minute the disk budget and expired keys; samples every hour, at the start, and on a changed retention.
 
     What must be rewritten for its policy is done in rounds, one a minute, until nothing is left.
     """
 
-    def __init__(self, samples: Samples, access: AccessStore, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, samples: Samples, guard: DiskGuard, access: AccessStore, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._samples = samples
+        self._guard = guard
         self._access = access
         self._clock = clock
         self._clean_up_due_ms = 0
@@ -45,6 +49,7 @@ class Housekeeping:
 
     async def round(self, at_ms: int) -> None:
         """Raises StoreError where a store is away."""
+        await self._guard.check(at_ms)  # first: on a full disk nothing else may work
         await self._access.remove_expired(at_ms)
         kept = self._samples.cuts.in_force
         if at_ms >= self._clean_up_due_ms or kept is not self._kept:

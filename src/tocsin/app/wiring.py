@@ -39,11 +39,14 @@ from tocsin.notify.registry import EMAIL
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.chance import SecretMaker
+from tocsin.runtime.disk import DiskSpace
 from tocsin.runtime.log import configure_logs, get_log
+from tocsin.runtime.offload import Offload
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup import swap
 from tocsin.store.backup.write import Circumstances, Stores
+from tocsin.store.budget import DiskGuard
 from tocsin.store.retention import RetentionBook
 from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
@@ -251,7 +254,8 @@ async def open_server(
             telemetry=telemetry,
         )
         backups = await open_backups(engine, stack, share=settings.backup.share if loops else 1.0)
-        housekeeping = Housekeeping(samples, state.access, clock, telemetry)
+        guard = disk_guard(engine, data_dir, reading)
+        housekeeping = Housekeeping(samples, guard, state.access, clock, telemetry)
 
         parsing = world.offload("parsing", 1)
         stack.callback(parsing.close)
@@ -278,6 +282,7 @@ async def open_server(
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
             backups=backups,
             retention=engine.retention,
+            disk=guard,
             reader=samples,
             hub=hub,
             telemetry=telemetry,
@@ -352,6 +357,22 @@ async def decide_restore(data_dir: Path, state: State) -> None:
         with PathLock(data_dir / "samples"):
             done = await state.settings.get(swap.DONE) == note.restore
             (swap.finish if done else swap.abandon)(data_dir, note)
+
+
+def disk_guard(engine: Engine, data_dir: Path, reading: Offload) -> DiskGuard:
+    """Looks at the disk of the data directory, unless the samples are on a server."""
+
+    async def space() -> DiskSpace | None:
+        return None if engine.settings.store.url else await reading.run(engine.world.disk, data_dir)
+
+    return DiskGuard(
+        engine.samples,
+        engine.state.settings,
+        engine.settings.store,
+        space,
+        clock=engine.world.clock,
+        telemetry=engine.telemetry,
+    )
 
 
 def route_of(settings: Settings) -> DefaultRoute:

@@ -22,6 +22,7 @@ from tocsin.notify.ports import Receiver
 from tocsin.notify.registry import open_registry
 from tocsin.runtime.chance import SecretMaker, fresh_chance, new_secret
 from tocsin.runtime.clock import Clock, SystemClock
+from tocsin.runtime.disk import DiskSpace, disk_space
 from tocsin.runtime.offload import DaemonOffload, Offload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.ports import SampleDump
@@ -51,6 +52,8 @@ class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, P
 
     async def partitions(self) -> tuple[Partition, ...]: ...
 
+    async def drop(self, some: Sequence[Partition], at_ms: int) -> None: ...
+
     async def check(self) -> None: ...
 
     async def stats(self) -> SampleStats: ...
@@ -74,6 +77,7 @@ class World:
     open_samples: OpenSamples
     open_receivers: OpenReceivers
     open_machine: OpenMachine
+    disk: Callable[[Path], DiskSpace]
     host: str
 
 
@@ -121,5 +125,6 @@ def real_world() -> World:
         open_samples=clickhouse,
         open_receivers=real_receivers,
         open_machine=this_machine,
+        disk=disk_space,
         host=socket.gethostname(),
     )

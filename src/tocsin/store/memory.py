@@ -202,6 +202,12 @@ class MemorySampleStore:
             for day, count in zip(days.tolist(), counts.tolist(), strict=True)
         )
 
+    async def drop(self, some: Sequence[Partition], at_ms: int) -> None:  # noqa: ARG002 - the port's
+        self._settle()
+        for one in some:
+            for column in self._columns.values():
+                column.drop_between(one.start_ms, one.end_ms)
+
     def _raw_ms(self, ids: IdArray) -> TimeArray:
         return self.cuts.in_force.lengths_ms(ids, Resolution.RAW)
 
@@ -361,6 +367,11 @@ class _Column:
             self._times, self._values = self.times[gone:].copy(), self.values[gone:].copy()
             self.size -= gone
         return gone
+
+    def drop_between(self, start_ms: int, end_ms: int) -> None:
+        low, high = np.searchsorted(self.times, (start_ms, end_ms)).tolist()
+        kept = np.r_[0:low, high : self.size]
+        self._times, self._values, self.size = self.times[kept], self.values[kept], len(kept)
 
     def _reserve(self, size: int) -> None:
         if size > len(self._times):

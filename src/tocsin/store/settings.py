@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tocsin.model.duration import DAY_MS, Duration
+from tocsin.model.errors import UserError
 from tocsin.model.retention import Lengths
+from tocsin.model.size import parse_size
 from tocsin.store.sealing import parse_key
+
+DISK_FREE_MIN_MOST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,37 @@ class StoreSettings:
     cache_mb: int = field(
         default=32, metadata={"doc": "Megabytes that the engine may keep of marks, and again of primary indexes."}
     )
+    disk_budget: str = field(
+        default="",
+        metadata={
+            "doc": "What samples and roll-ups may take on the disk, such as `50GB`; beyond it the oldest days are "
+            "dropped (see the guide). Empty: no limit but the disk's."
+        },
+    )
+    disk_free_min: str = field(
+        default="",
+        metadata={
+            "doc": "What must stay free on the disk, such as `2GB`; below it the oldest days are dropped. Empty: 5 % "
+            "of the disk or 1 GB, whichever is less; 0: nothing."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UserError that says which setting is wrong."""
+        for name in ("disk_budget", "disk_free_min"):
+            if getattr(self, name):
+                try:
+                    parse_size(getattr(self, name))
+                except UserError as error:
+                    raise UserError(f"{name}: {error}", field=name) from error
+
+    @property
+    def disk_budget_bytes(self) -> int | None:
+        return parse_size(self.disk_budget) if self.disk_budget else None
+
+    def disk_free_min_bytes(self, total: int) -> int:
+        """Of a disk of so many bytes."""
+        return parse_size(self.disk_free_min) if self.disk_free_min else min(total // 20, DISK_FREE_MIN_MOST)
 
 
 def check_encryption(settings: StoreSettings) -> None:

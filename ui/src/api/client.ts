@@ -3,6 +3,7 @@ import type {
   Alert,
   AlertState,
   AuditRow,
+  DiskUse,
   Backup,
   BackupList,
   HistoryItem,
@@ -102,6 +103,7 @@ export class Client {
 
   retention = () => this.get<RetentionList>('api/retention', { limit: 1000 })
   setRetention = (items: readonly RetentionItem[]) => this.send<RetentionList>('PUT', 'api/retention', { items })
+  diskUse = () => this.get<DiskUse>('api/retention/disk')
   previewRetention = (items: readonly RetentionItem[]) =>
     this.send<RetentionLoss>('POST', 'api/retention/preview', { items })
 

@@ -284,6 +284,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/retention/disk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Disk Use
+         * @description What samples and roll-ups take on the disk, what they may, and what was dropped last to keep to that.
+         */
+        get: operations["readDiskUse"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/retention/{policy_id}": {
         parameters: {
             query?: never;
@@ -986,6 +1006,27 @@ export interface components {
          */
         BackupState: "running" | "done" | "failed";
         /**
+         * BudgetDrop
+         * @description What was dropped before its time.
+         */
+        BudgetDrop: {
+            /** At */
+            at: string;
+            /** Why */
+            why: string;
+            /** Samples */
+            samples: number;
+            /** Buckets */
+            buckets: number;
+            /** Bytes */
+            bytes: number;
+            /**
+             * Until
+             * @description everything dropped was older
+             */
+            until: string;
+        };
+        /**
          * Condition
          * @enum {string}
          */
@@ -1020,6 +1061,34 @@ export interface components {
         CreatedRules: {
             /** Created */
             created: components["schemas"]["Rule"][];
+        };
+        /** DiskUse */
+        DiskUse: {
+            /** Tables */
+            tables: components["schemas"]["StoredTable"][];
+            /**
+             * Used
+             * @description bytes of samples and roll-ups
+             */
+            used: number;
+            /**
+             * Budget
+             * @description bytes that they may take; null: no limit but the disk's
+             */
+            budget: number | null;
+            /**
+             * Total
+             * @description bytes of the disk; null where the samples are on a server
+             */
+            total: number | null;
+            /** Free */
+            free: number | null;
+            /**
+             * Free Min
+             * @description bytes that must stay free
+             */
+            free_min: number;
+            last_drop: components["schemas"]["BudgetDrop"] | null;
         };
         /**
          * Health
@@ -1899,6 +1968,26 @@ export interface components {
             /** Rejected */
             rejected: components["schemas"]["Rejected"][];
         };
+        /** StoredTable */
+        StoredTable: {
+            /**
+             * Resolution
+             * @enum {string}
+             */
+            resolution: "raw" | "five_minutes" | "hours";
+            /**
+             * Rows
+             * @description samples or buckets, duplicates included until they are merged
+             */
+            rows: number;
+            /** Bytes */
+            bytes: number;
+            /**
+             * Since
+             * @description the start of the oldest day or block of days; null where there is nothing
+             */
+            since: string | null;
+        };
         /** Target */
         Target: {
             /** Job Name */
@@ -2747,6 +2836,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionLoss"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readDiskUse: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiskUse"];
                 };
             };
             /** @description An error, with a sentence for a person */

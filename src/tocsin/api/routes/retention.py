@@ -60,6 +60,12 @@ async def preview_retention(body: shapes.RetentionPolicies, wired: Wired) -> sha
     return shapes.RetentionLoss.of(loss.samples, loss.buckets, loss.series, approximate=loss.approximate)
 
 
+@router.get("/api/retention/disk", dependencies=[Reader])
+async def read_disk_use(wired: Wired) -> shapes.DiskUse:
+    """What samples and roll-ups take on the disk, what they may, and what was dropped last to keep to that."""
+    return shapes.DiskUse.of(await wired.disk.use())
+
+
 @router.get("/api/retention/{policy_id}", dependencies=[Reader])
 async def read_retention(policy_id: Id, wired: Wired) -> shapes.RetentionPolicy:
     """One policy."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
+from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Lengths, Policy, Resolution
@@ -373,6 +374,25 @@ class SampleStore:
     async def partitions(self) -> tuple[enforcement.Partition, ...]:
         """What lies on the disk, the oldest first."""
         return tuple(await self._reading(enforcement.partitions))
+
+    async def drop(self, some: Sequence[enforcement.Partition], at_ms: int) -> None:
+        """These partitions, whatever the retention says. What past days hold is rolled up before where that works."""
+        days = sorted(one.number for one in some if one.table is enforcement.RAW)
+        over = [day for day in days if day < at_ms // DAY_MS]
+        if over:
+            async with self._rolling:
+                try:
+                    await self._staging.flush()
+                    while await self._roll_up((over[-1] + 1) * DAY_MS // HOUR_MS):
+                        pass
+                except StoreError as error:  # as where there is no room left
+                    log.warning("samples are dropped before they were rolled up", reason=str(error))
+                await self._write.run(self._parts.opened.forget, self._parts.writing, over[-1])
+        for table in enforcement.TABLES:
+            numbers = [one.number for one in some if one.table is table]
+            for at in range(0, len(numbers), retention.DROPS_AT_ONCE):
+                batch = numbers[at : at + retention.DROPS_AT_ONCE]
+                await self._write.run(enforcement.drop, self._parts.writing, table, batch)
 
     def _longest_ms(self, resolution: Resolution) -> int:
         """On the write thread: every series whose samples are stored is in the index by then."""
