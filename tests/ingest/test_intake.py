@@ -157,6 +157,7 @@ async def test_new_series_beyond_the_budget_are_refused_and_the_known_ones_flow(
     assert [(one.index, one.kind) for one in done.rejected] == [(0, Refusal.SERIES_BUDGET), (2, Refusal.SERIES_BUDGET)]
     assert "may write 2 series and has them" in done.rejected[0].reason
     assert counted(world.telemetry, "samples_rejected", source="x", reason=Refusal.SERIES_BUDGET.value) == 2
+    assert world.telemetry.registry.get_sample_value("tocsin_token_series", {"token": "ci (token)"}) == 2
 
 
 async def test_the_budget_is_counted_from_the_index_so_that_it_outlives_a_restart() -> None:

@@ -7,10 +7,11 @@ again. Its budget of series refuses new ones, and the known ones flow.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,10 @@ REMEMBERED_MAX = 131_072
 
 EXPORTED = "exported_"
 
+AT_ONCE = 500
+"""Series that are looked at before others get their turn: a few ms where all are new."""
+
+T = TypeVar("T")
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
@@ -166,6 +171,9 @@ class HeldWriter(Writer):
         self._delayed = telemetry.counter(
             "token_pushes_delayed", "Requests told to come again later, as their token's rate was used up.", ["token"]
         )
+        self._bounded = telemetry.gauge(
+            "token_series", "Series with the labels of a token that has a bound for them.", ["token"]
+        )
         rate = allowance.rate
         self._bucket = None if rate is None else Bucket(rate, BURST_S, clock.monotonic_s())
         self._known: dict[Labels, Labels] = {}
@@ -192,7 +200,9 @@ class HeldWriter(Writer):
         try:
             if self.allowance.series_max is not None:
                 await self._count()
-            held, over = self._hold(rows)
+            held, over = await self._hold(rows)
+            if self.allowance.series_max is not None:
+                self._bounded.labels(self._name).set(self._counted + len(self._admitted))
             return await self._appender.append(held, source, (*refused, *over))
         except TransientError:
             if self._bucket is not None:
@@ -211,36 +221,36 @@ class HeldWriter(Writer):
         self._admitted.clear()
         self._known.clear()
 
-    def _hold(self, rows: Rows) -> tuple[Rows, list[Rejection]]:
+    async def _hold(self, rows: Rows) -> tuple[Rows, list[Rejection]]:
         """The rows under the token's labels, and those of series that its budget has no room for."""
         if not self.allowance.labels.pairs:
             return rows, []
         if isinstance(rows.series, SeriesBook):
-            held, keep = self._hold_book(rows, rows.series)
+            held, keep = await self._hold_book(rows, rows.series)
         else:
-            held, keep = self._hold_series(rows, rows.series)
+            held, keep = await self._hold_series(rows, rows.series)
         if keep is None:
             return held, []
         most = self.allowance.series_max
         why = f"{self._name} may write {most} series and has them; send fewer different labels or raise its budget."
         return held, [Rejection(int(at), why, Refusal.SERIES_BUDGET) for at in rows.index[~keep]]
 
-    def _hold_book(self, rows: Rows, book: SeriesBook) -> tuple[Rows, BoolArray | None]:
+    async def _hold_book(self, rows: Rows, book: SeriesBook) -> tuple[Rows, BoolArray | None]:
         """The rows, and bool[rows] where some had no room. Only series without an id are looked at."""
         mine = book.changed(self.allowance.labels, self._relabel)
         held = replace(rows, series=mine)
         if self.allowance.series_max is None:
             return held, None
         fresh = np.unique(rows.which[mine.ids(self._index.generation)[rows.which] == 0]).tolist()
-        over = [slot for slot in fresh if not self._has_room(mine[slot])]
+        over = [slot async for slot in _in_turns(fresh) if not self._has_room(mine[slot])]
         if not over:
             return held, None
         keep = ~np.isin(rows.which, over)
         return _only(held, keep, rows.which[keep]), keep
 
-    def _hold_series(self, rows: Rows, series: tuple[Labels, ...]) -> tuple[Rows, BoolArray | None]:
+    async def _hold_series(self, rows: Rows, series: tuple[Labels, ...]) -> tuple[Rows, BoolArray | None]:
         """As `_hold_book`. A series without room is left out, as the appender gives all of them ids."""
-        admitted = [self._admit(labels) for labels in series]
+        admitted = [self._admit(labels) async for labels in _in_turns(series)]
         taken = tuple(labels for labels in admitted if labels is not None)
         held = replace(rows, series=taken)
         if len(taken) == len(series):
@@ -281,6 +291,15 @@ class HeldWriter(Writer):
             return self._index.labels(series_id) == labels
         except KeyError:
             return False
+
+
+async def _in_turns(items: Sequence[T]) -> AsyncIterator[T]:
+    """All of them; others get their turn after some."""
+    for start in range(0, len(items), AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        for item in items[start : start + AT_ONCE]:
+            yield item
 
 
 def _only(rows: Rows, keep: BoolArray, which: IndexArray) -> Rows:

@@ -39,7 +39,7 @@ _NUMBER_CHARS_MAX = 400  # the largest float64 written out has 309 digits
 _MILLISECONDS_FROM = 1e11  # as epoch seconds this is the year 5138: nobody means that
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_NUMBER_CHARS = frozenset("0123456789+-.eE")
+_NUMBER_ENDS = frozenset("0123456789.")
 _NOT_FINITE = {
     "nan": nan,
     **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), inf),
@@ -233,13 +233,13 @@ def number(text: str) -> float | None:
     """A finite number, or what is written for one that is not; Python reads more: underscores, spaces."""
     if len(text) > _NUMBER_CHARS_MAX:
         return None
-    if not _NUMBER_CHARS.issuperset(text):
-        return _NOT_FINITE.get(text.lower())
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if isfinite(value) else None
+    if not isfinite(value):
+        return _NOT_FINITE.get(text.lower())
+    return value if text.isascii() and "_" not in text and text[-1] in _NUMBER_ENDS and text[0] > " " else None
 
 
 def any_time(text: str) -> int | Fault:

@@ -29,6 +29,9 @@ from tocsin.model.labels import Labels
 SERIES_REMEMBERED = 65_536
 MILLISECONDS_FROM = 1e11  # as epoch seconds this is the year 5138: nobody means that
 
+_COMMAS_PER_SAMPLE = 80
+"""Between its fields and tags, and some in texts: what is not such a list must not become millions of objects."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NOT_NUMBERS = {"NaN": math.nan, "Inf": math.inf, "+Inf": math.inf, "-Inf": -math.inf}
@@ -111,6 +114,8 @@ def _decode(body: bytes, samples_max: int, rejected: list[Rejection]) -> Iterabl
 def _decode_each(
     body: bytes, single: bool, samples_max: int, rejected: list[Rejection]
 ) -> Iterable[tuple[int, _Element]]:
+    if body.count(b",") > _COMMAS_PER_SAMPLE * samples_max:
+        raise TooLargeError(f"One request may hold {samples_max} samples; send them in several.")
     try:
         parts = [_raw_element.decode(body)] if single else _raw_elements.decode(body)
     except _UNREADABLE as error:
