@@ -96,7 +96,7 @@ class Cluster:
         )
 
     def _known_to_all(self, table: str) -> Order:
-        return Order(f"system sync replica {self._local(table)} {self.everywhere}")
+        return Order(f"system sync replica {self.everywhere} {self._local(table)}")
 
     def _kill(self, found: re.Match[str]) -> tuple[Order, ...]:
         where = f"database = '{self.database}' and table = '{found['table']}{LOCAL}' and {found['rest']}"
