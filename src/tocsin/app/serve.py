@@ -44,9 +44,6 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
     async with open_server(settings, data_dir, real_world(), url=url, admin_password=password) as server:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: _start_reload(server, config))
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises the signal again when it has stopped; by then it has done its work
-            loop.add_signal_handler(stop, lambda: None)
         web = uvicorn.Server(
             uvicorn.Config(
                 server.api,
@@ -61,6 +58,9 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
         )
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            # until uvicorn has set its own handlers, and when it raises the signal again after it has stopped
+            loop.add_signal_handler(stop, lambda: setattr(web, "should_exit", True))
         write_address(data_dir, url)
         _greet(url, server.sign_in_link)
         try:
