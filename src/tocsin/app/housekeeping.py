@@ -6,7 +6,7 @@ import asyncio
 
 from tocsin.access.ports import AccessStore
 from tocsin.app.world import Samples
-from tocsin.model.duration import HOUR_MS
+from tocsin.model.duration import HOUR_MS, MINUTE_MS
 from tocsin.model.errors import StoreError
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
@@ -17,10 +17,13 @@ from tocsin.store.samples.cuts import InForce
 log = get_log("app")
 
 PERIOD_S = 60.0
+CROWDED_PERIOD_MS = 5 * MINUTE_MS
+"""How often there is a clean-up while the room for series is nearly used up."""
 
 
 class Housekeeping:
-    """Every minute the disk budget and expired keys; samples every hour, at the start, and on a changed retention.
+    """Every minute the disk budget and expired keys; samples every hour, at the start, on a changed retention, and every
+    5 minutes while the room for series is nearly used up.
 
     What must be rewritten for its policy is done in rounds, one a minute, until nothing is left.
     """
@@ -32,7 +35,7 @@ class Housekeeping:
         self._guard = guard
         self._access = access
         self._clock = clock
-        self._clean_up_due_ms = 0
+        self._cleaned_up_ms = 0
         self._kept: InForce | None = None
         self._behind = True
         self._removed = telemetry.counter("samples_removed", "Samples removed because they were past their retention.")
@@ -52,9 +55,10 @@ class Housekeeping:
         await self._guard.check(at_ms)  # first: on a full disk nothing else may work
         await self._access.remove_expired(at_ms)
         kept = self._samples.cuts.in_force
-        if at_ms >= self._clean_up_due_ms or kept is not self._kept:
+        crowded = self._samples.crowded and at_ms >= self._cleaned_up_ms + CROWDED_PERIOD_MS
+        if at_ms >= self._cleaned_up_ms + HOUR_MS or kept is not self._kept or crowded:
             self._removed.inc(await self._samples.clean_up(at_ms))
-            self._clean_up_due_ms, self._kept, self._behind = at_ms + HOUR_MS, kept, True
+            self._cleaned_up_ms, self._kept, self._behind = at_ms, kept, True
         if self._behind:
             done = await self._samples.enforce(at_ms)
             self._removed.inc(done.samples)

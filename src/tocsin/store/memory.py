@@ -88,6 +88,10 @@ class MemorySampleStore:
         return self._index.labels(series_id)
 
     @property
+    def crowded(self) -> bool:
+        return self._index.crowd() > 0
+
+    @property
     def generation(self) -> int:
         return self._index.generation
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import numpy as np
+
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
@@ -39,6 +41,9 @@ from tocsin.store.vault import Vault
 log = get_log("store")
 
 T = TypeVar("T")
+
+FORGOTTEN_AT_ONCE = 2_000
+"""Series that are forgotten before others have a turn, in about 2 ms."""
 
 _ONE = Shape({"one": "UInt64"})
 _SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
@@ -202,6 +207,11 @@ class SampleStore:
         return self._index.labels(series_id)
 
     @property
+    def crowded(self) -> bool:
+        """Whether the room for series is nearly used up."""
+        return self._index.crowd() > 0
+
+    @property
     def generation(self) -> int:
         """Changes when series were forgotten; ids that were remembered from before must be interned again."""
         return self._index.generation
@@ -244,7 +254,11 @@ class SampleStore:
         under way is alive again when they are committed. Raises StoreError.
         """
         await self._staging.flush()
-        gone = self._index.forget(ids)
+        parts = []
+        for at in range(0, len(ids), FORGOTTEN_AT_ONCE):
+            parts.append(self._index.forget(ids[at : at + FORGOTTEN_AT_ONCE]))
+            await asyncio.sleep(0)
+        gone = np.concatenate([ids[:0], *parts])
         if len(gone):
             await self._staging.flush()  # what was committed before it was forgotten is not to come later
             await self._write.run(self._bury, gone)
@@ -336,11 +350,13 @@ class SampleStore:
 
     async def _forget_silent(self, at_ms: int) -> None:
         """Series with nothing left; where the index is nearly full, those that have but old roll-ups, oldest first."""
-        forgotten = await self.forget(self._silent(at_ms, lambda lengths: lengths.longest_ms))
+        silent = await self._read.run(self._silent, at_ms, lambda lengths: lengths.longest_ms)
+        forgotten = await self.forget(silent)
         if forgotten:
             log.info("series without samples forgotten", series=forgotten)
         crowd = self._index.crowd()
-        crowded = await self.forget(self._silent(at_ms, lambda lengths: lengths.raw_ms)[:crowd]) if crowd else 0
+        silent = await self._read.run(self._silent, at_ms, lambda lengths: lengths.raw_ms) if crowd else silent[:0]
+        crowded = await self.forget(silent[:crowd])
         if crowded:
             log.warning(
                 "series forgotten to make room: only roll-ups were left of them",

@@ -217,8 +217,7 @@ class SeriesTable:
             getattr(self, name).data[start : start + len(ordinals)] = getattr(other, name).data[ordinals]
 
     def _count(self, ordinals: Ordinals, sign: int) -> None:
-        pairs, counts = np.unique(self.pairs_in(ordinals), return_counts=True)
-        self.counts.data[pairs] += sign * counts
+        np.add.at(self.counts.data, self.pairs_in(ordinals), sign)
         self.living += sign * len(ordinals)
 
     def _post(self, number: int, ordinal: int) -> None:
