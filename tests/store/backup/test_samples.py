@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from tocsin.store.backup.restore import put_samples
 from tocsin.store.backup.write import Progress, Stores, back_up, prune, read, verify
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.samples.dump import ID_MAX, Piece, StoredPart, pieces, rows_max
+from tocsin.store.samples.native import Columns
 from tocsin.store.sealing import Cipher, KeyRing
 from tocsin.store.settings import RetentionSettings
 from tocsin.store.state.state import State
@@ -185,6 +187,56 @@ async def test_days_that_have_not_changed_are_not_written_again(
     assert changed == [str((AT_MS - 5) // DAY_MS)]
     async with restored(place, clock, tmp_path / "restored") as again:
         assert len(rows(await again.select((Matcher("n", MatchOp.EQUAL, "0"),), AT_MS - 5, AT_MS))) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_bucket_of_a_backup_lacks_a_sample_that_came_late_while_it_was_made(
+    seed: int, tmp_path: Path, place: Folder, state: State, clock: FixedClock
+) -> None:
+    chance = random.Random(seed)
+
+    class Busy:
+        """Something late comes, or is rolled up, before each thing that the backup reads."""
+
+        def __init__(self, store: AnyStore) -> None:
+            self.store = store
+
+        async def flush(self) -> None:
+            await self.store.flush()
+
+        async def stored(self, table: str) -> list[StoredPart]:
+            await self.happen()
+            return await self.store.stored(table)
+
+        async def dump(self, piece: Piece) -> tuple[Columns, Piece | None]:
+            await self.happen()
+            return await self.store.dump(piece)
+
+        async def happen(self) -> None:
+            if chance.random() < 0.5:
+                await self.store.roll_up()
+                return
+            late = [
+                (chance.choice(SERIES), AT_MS - chance.randrange(DAY_MS), chance.gauss(0, 1_000)) for _ in range(20)
+            ]
+            await self.store.append(batch(self.store, late))
+            await self.store.flush()
+
+    async with open_store(tmp_path / "samples", clock) as store:
+        await store.append(walk(store, days=1))
+        while await store.roll_up():
+            pass
+        await backed_up(Busy(store), state, place, clock)
+    async with restored(place, clock, tmp_path / "restored") as again:
+        while await again.roll_up():
+            pass
+        chart = await again.steps(ALL, AT_MS - DAY_MS, AT_MS - HOUR_MS, HOUR_MS)
+        assert chart.resolution == "1h"
+        for at, (_, times, values) in enumerate(await again.select(ALL, AT_MS - DAY_MS, AT_MS - HOUR_MS)):
+            for step, first in enumerate(chart.times.tolist()):
+                inside = values[(times >= first) & (times < first + HOUR_MS) & ~np.isnan(values)]
+                assert len(inside) == 0 or chart.min[at, step] <= inside.min()
+                assert len(inside) == 0 or chart.max[at, step] >= inside.max()
 
 
 async def test_a_day_that_the_retention_drops_meanwhile_does_no_harm(

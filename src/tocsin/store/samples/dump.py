@@ -7,6 +7,7 @@ another while writes go on. The tables are read in the order of TABLES, which ma
 - The labels of a series are stored before its samples, so they are read after them.
 - An hour is marked as open before its samples are stored and closed after its buckets are, so the marks are read
   between the two: a bucket that lacks a sample of the dump is open in it, and is computed again after a restore.
+  (One may hold a late sample that came after those of its day were read: it was in time for the bucket alone.)
 """
 
 from __future__ import annotations
