@@ -208,10 +208,10 @@ def test_what_is_missing_or_differs_is_noticed() -> None:
     )
     block = SeriesBlock((one,), np.array([0, 2]), np.array([10, 20]), np.array([1.0, -2.0]))
     compared = Comparison()
-    compared.look(rows, block, oldest_ms=10)
+    compared.look(rows, block, np.array([10, 10]))
     assert (compared.found, compared.missing, list(compared.differing)) == (2, 1, [(one, 20)])
     later = Rows((one,), np.array([0]), np.array([20]), np.array([-2.0]), np.array([4]))
-    compared.look(later, block, oldest_ms=10)
+    compared.look(later, block, np.array([10]))
     assert compared.differing == {}
 
 

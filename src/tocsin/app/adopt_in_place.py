@@ -23,7 +23,7 @@ from tocsin.model.duration import DAY_MS, Duration
 from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import METRIC_NAME, Labels
 from tocsin.model.matcher import Matcher, MatchOp
-from tocsin.model.series import SeriesBlock
+from tocsin.model.series import SeriesBlock, TimeArray
 from tocsin.runtime.offload import InlineOffload, Offload
 from tocsin.store.adopt import in_place
 from tocsin.store.adopt.source import OldDatabase, Problem
@@ -147,12 +147,12 @@ class Comparison:
     missing: int = 0
     differing: dict[tuple[Labels, int], int] = field(default_factory=dict)
 
-    def look(self, rows: Rows, block: SeriesBlock, oldest_ms: int) -> None:
-        """`block` holds the samples of these series and times; of what is older nothing is expected."""
+    def look(self, rows: Rows, block: SeriesBlock, oldest_ms: TimeArray) -> None:
+        """`block` holds the samples of these series and times; of what is older, series by series, none is expected."""
         samples = {labels: (times, values) for labels, times, values in block}
         for series in np.unique(rows.which).tolist():
             labels = rows.series[series]
-            mine = (rows.which == series) & (rows.times >= oldest_ms)
+            mine = (rows.which == series) & (rows.times >= oldest_ms[series])
             times, values = _last_of_each(rows.times[mine], rows.values[mine])
             there, have = samples.get(labels, (np.zeros(0, np.int64), np.zeros(0)))
             at = np.searchsorted(there, times)
@@ -205,9 +205,8 @@ async def _compare(engine: Engine, name: str, rows: Rows, compared: Comparison) 
         await _compare(engine, name, _chosen(rows, early), compared)
         await _compare(engine, name, _chosen(rows, ~early), compared)
         return
-    # now: the read looked at it before; what is older may be past the policy of its series
-    oldest_ms = engine.world.clock.now_ms() - engine.samples.cuts.raw_shortest_ms
-    compared.look(rows, block, oldest_ms)
+    now_ms = engine.world.clock.now_ms()  # after the read, which looked at it too
+    compared.look(rows, block, now_ms - engine.samples.cuts.raw_ms(rows.series))
 
 
 def _parts(rows: Rows) -> Iterator[tuple[str, Rows]]:

@@ -14,24 +14,29 @@ import numpy as np
 import pytest
 from tests.support.backup import Forgetful, Full, backed_up, circumstances, folder, newest
 from tests.support.clickhouse import Front
+from tests.support.s3 import bucket
 from tests.support.samples import UNSYNCED, AnyStore, batch, floats, open_store, rows
 from tests.support.state import AT_MS, open_kind
+from tests.support.virtual_time import run_virtual
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from tocsin.model.errors import NotFoundError, StoreError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp
+from tocsin.model.retention import Policy
 from tocsin.model.series import MetricInfo, SampleBatch
-from tocsin.runtime.clock import Clock, FixedClock, SystemClock
+from tocsin.runtime.clock import Clock, FixedClock, LoopClock, SystemClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.backup import manifest as manifests
 from tocsin.store.backup.manifest import Manifest
-from tocsin.store.backup.place import Folder
+from tocsin.store.backup.place import Folder, open_place
 from tocsin.store.backup.restore import put_samples
-from tocsin.store.backup.write import Progress, Stores, back_up, prune, read, verify
+from tocsin.store.backup.write import Progress, Stores, back_up, listed, prune, read, rest, verify
 from tocsin.store.memory import MemorySampleStore
+from tocsin.store.samples import dump, schema
 from tocsin.store.samples.dump import ID_MAX, Piece, StoredPart, pieces, rows_max
 from tocsin.store.samples.native import Columns
+from tocsin.store.samples.store import SampleStore
 from tocsin.store.sealing import Cipher, KeyRing
 from tocsin.store.settings import RetentionSettings
 from tocsin.store.state.state import State
@@ -78,7 +83,7 @@ async def everything(store: AnyStore) -> tuple[object, ...]:
 
 
 @asynccontextmanager
-async def restored(place: Folder, clock: Clock, path: Path, cipher: Cipher | None = None) -> AsyncIterator[AnyStore]:
+async def restored(place: Folder, clock: Clock, path: Path, cipher: Cipher | None = None) -> AsyncIterator[SampleStore]:
     made, packing = read(place, newest(place), cipher)
     put_samples(path, UNSYNCED, None, place, made, packing, lambda _: None)
     async with open_store(path, clock) as store:
@@ -359,6 +364,70 @@ async def test_old_backups_are_removed_with_the_chunks_that_only_they_used(
     assert prune(place, 1, 2**62) == (kept[2].id,)
     assert set(files(tmp_path)) == kept[3].distinct().keys()
     assert verify(place, *read(place, kept[3].id, None)) == ()
+
+
+async def test_a_bucket_holds_backups_as_a_folder_does(tmp_path: Path, state: State, clock: FixedClock) -> None:
+    place = open_place(*bucket())
+    store = MemorySampleStore(clock=clock)
+    made: list[Manifest] = []
+    for seed in range(2):
+        await store.append(walk(store, days=1, seed=seed))
+        made.append(await backed_up(store, state, place, clock))
+        clock.advance(1)
+    assert [one.id for one in listed(place, 10)] == [made[1].id, made[0].id]
+    assert prune(place, 1, 2**62) == (made[0].id,)
+    found, packing = read(place, manifests.find(place, None), None)
+    assert verify(place, found, packing) == ()
+    put_samples(tmp_path / "restored", UNSYNCED, None, place, found, packing, lambda _: None)
+    async with open_store(tmp_path / "restored", clock) as again:
+        assert (await everything(again))[:3] == (await everything(store))[:3]
+
+
+def test_it_works_for_its_share_of_the_time_alone() -> None:
+    async def scenario() -> float:
+        clock = LoopClock(asyncio.get_running_loop(), AT_MS)
+        began_s = clock.monotonic_s()
+        await asyncio.sleep(3.0)
+        await rest(circumstances(clock, share=0.25), began_s)
+        return clock.monotonic_s() - began_s
+
+    assert run_virtual(scenario) == pytest.approx(12.0)
+
+
+def test_every_table_of_the_sample_store_is_in_a_backup() -> None:
+    assert dump.TABLES.keys() | dump.TRANSIENT == set(schema.TABLES)
+
+
+async def test_what_policies_have_removed_comes_back_neither_as_samples_nor_in_roll_ups(
+    tmp_path: Path, place: Folder, state: State, clock: FixedClock
+) -> None:
+    zero = (Matcher("n", MatchOp.EQUAL, "0"),)
+
+    async def removed(store: SampleStore) -> None:
+        await store.keep((Policy(1, "short", zero, raw_ms=DAY_MS),))
+        while (await store.enforce(AT_MS)).more:
+            pass
+
+    async def chart(store: SampleStore) -> list[list[str]]:
+        block = await store.steps(zero, AT_MS - 4 * DAY_MS, AT_MS, HOUR_MS)
+        return [[f"{value:.9g}" for value in steps] for steps in block.avg.tolist()]
+
+    async with open_store(tmp_path / "samples", clock) as store:
+        await store.append(walk(store))
+        while await store.roll_up():
+            pass
+        await removed(store)
+        before, kept = await chart(store), await store.select(zero, 0, AT_MS)
+        made = await backed_up(store, state, place, clock)
+    assert made.rows_of("enforced") > 0
+    assert AT_MS - int(kept.times.min()) <= 2 * DAY_MS
+    async with restored(place, clock, tmp_path / "restored") as again:
+        await again.append(batch(again, [(SERIES[1], AT_MS - 5 * DAY_MS // 2, 5.0)]))  # its hour is open again
+        while await again.roll_up():
+            pass
+        await removed(again)
+        assert await chart(again) == before
+        assert (await again.select(zero, 0, AT_MS)).times.tolist() == kept.times.tolist()
 
 
 def test_a_partition_is_cut_into_pieces_that_cover_every_id_once() -> None:

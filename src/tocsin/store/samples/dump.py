@@ -7,7 +7,9 @@ another while writes go on. The tables are read in the order of TABLES, which ma
 - The labels of a series are stored before its samples, so they are read after them.
 - An hour is marked as open before its samples are stored and closed after its buckets are, so the marks are read
   between the two: a bucket that lacks a sample of the dump is open in it, and is computed again after a restore.
-  (One may hold a late sample that came after those of its day were read: it was in time for the bucket alone.)
+  (A bucket may hold a late sample that came after those of its day were read: it was in time for the bucket alone.)
+- What retention policies have removed is read last, and as begun: rows that were removed while their day was read
+  may be there in part. So no bucket is computed from them, and the policies look at them again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 from tocsin.model.series import SampleBatch
 from tocsin.store.samples.catalog import FORGOTTEN
 from tocsin.store.samples.decimal import Exponents, pack_buckets
+from tocsin.store.samples.enforcement import BEGUN, ENFORCED, OVER
 from tocsin.store.samples.engine import PARTS, Connection
 from tocsin.store.samples.native import STRING, Columns, Shape, height
 from tocsin.store.samples.rollup import HOURS
@@ -56,7 +59,15 @@ TABLES: dict[str, Layout] = {
         SERIES_DAYS, ("id",), "id, toInt64(series_days.first) as first, toInt64(series_days.last) as last"
     ),
     "metrics": Layout(METRICS, ("name",)),
+    "enforced": Layout(
+        ENFORCED,
+        ("name", "part", "rules"),
+        f"name, part, rules, at, toUInt64(if(enforced.state = {OVER}, {OVER}, {BEGUN})) as state",
+    ),
 }
+
+TRANSIENT = frozenset({"doomed"})
+"""What only a job that runs needs."""
 
 
 @dataclass(frozen=True, slots=True)
