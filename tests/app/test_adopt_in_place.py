@@ -29,6 +29,9 @@ from tocsin.model.rule import Rule
 from tocsin.model.series import SeriesBlock
 from tocsin.runtime.clock import FixedClock
 from tocsin.store.adopt.source import OldDatabase
+from tocsin.store.sealing import key_text
+from tocsin.store.settings import StoreSettings
+from tocsin.store.state.columns import SEALED
 from tocsin.store.state.engine import parse_url
 
 WORLD = replace(real_world(), clock=FixedClock(NOW_MS))
@@ -195,6 +198,31 @@ async def test_of_rows_of_one_time_the_last_is_looked_for(tmp_path: Path) -> Non
         report = await moved(made, tmp_path)
         assert (report.samples_read, report.verified) == (25, 3)  # once in each page of ten
         assert (await held(made, tmp_path))[2] == {"m": [(NOON_MS, 25.0)]}
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+async def test_with_a_key_what_is_taken_over_is_sealed(used_before: bool, tmp_path: Path) -> None:
+    settings = Settings(store=StoreSettings(encryption_key=key_text(bytes(range(32))), fsync=False))
+    with older("sqlite", tmp_path) as made:
+        made.fill()
+        made.execute("UPDATE metric_alert SET id = 77 WHERE id = 1")
+        if used_before:
+            async with open_engine(settings, tmp_path / "data", WORLD):
+                pass
+            (tmp_path / "data" / "state.db").unlink()
+        old = OldDatabase(made.url, UTC)
+        for _ in range(2):
+            report = await move(old, settings, WORLD, tmp_path / "data", "UTC", OlderTables.RENAME, silent)
+            assert "older_metric" in report.older_tables
+        old.close()
+        with_state = replace(settings, state=StateSettings(url=made.url))
+        async with open_engine(with_state, tmp_path / "data", WORLD) as engine:
+            assert [rule.id for rule in await engine.state.rules.rules()] == [2, 77]
+        reading = sa.create_engine(made.url)
+        with reading.connect() as connection:
+            matchers = connection.execute(sa.text("SELECT matchers FROM metric_alert")).scalars().all()
+        reading.dispose()
+        assert [text.startswith(SEALED) for text in matchers] == [True, True]
 
 
 def test_what_is_missing_or_differs_is_noticed() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.backup import backed_up, fill, folder
+from tests.support.backup import backed_up, circumstances, fill, folder
 from tests.support.postgres import cluster
 from tests.support.state import AT_MS, a_rule, an_entry, open_kind
 
@@ -27,8 +27,12 @@ from tocsin.runtime.clock import FixedClock
 from tocsin.store.backup import swap
 from tocsin.store.backup.manifest import Manifest
 from tocsin.store.backup.swap import Move, Note
+from tocsin.store.backup.write import Progress, Stores, back_up
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.samples.embedded import PathLock
+from tocsin.store.sealing import key_text
+from tocsin.store.settings import StoreSettings
+from tocsin.store.vault import backup_cipher
 
 NOBODY = Settings()
 
@@ -229,3 +233,24 @@ async def test_there_its_commit_decides(committed: bool, tmp_path: Path, world: 
         samples, _ = await held(tmp_path, world, settings)
         assert samples == (2_000 if committed else 1)
         assert beside(tmp_path) == CLEAN - {"state.db"}
+
+
+async def test_a_sealed_backup_goes_into_a_directory_of_the_same_key_with_keys_of_its_own(
+    tmp_path: Path, world: World
+) -> None:
+    key = key_text(bytes(range(32)))
+    settings = Settings(store=StoreSettings(encryption_key=key, fsync=False))
+    async with lived_in(tmp_path, world, settings) as engine:
+        stores, place = Stores(engine.samples, engine.state), folder(tmp_path / "place")
+        await back_up(stores, place, circumstances(world.clock, sealer=backup_cipher(key)), Progress())
+    first = (tmp_path / "data" / "keyring.json").read_bytes()
+    (tmp_path / "data").rename(tmp_path / "old")
+    with pytest.raises(UserError, match=r"is encrypted\. Set store\.encryption_key"):
+        await restored(tmp_path, world)
+    other = Settings(store=StoreSettings(encryption_key=key_text(bytes(32))))
+    with pytest.raises(UserError, match="was encrypted with another key"):
+        await restored(tmp_path, world, other)
+    assert not (tmp_path / "data").exists()
+    await restored(tmp_path, world, settings)
+    assert await held(tmp_path, world, settings) == OLD
+    assert (tmp_path / "data" / "keyring.json").read_bytes() != first

@@ -28,7 +28,9 @@ from tocsin.runtime.offload import InlineOffload, Offload
 from tocsin.store.adopt import in_place
 from tocsin.store.adopt.source import OldDatabase, Problem
 from tocsin.store.samples.embedded import PathLock
+from tocsin.store.sealing import Cipher
 from tocsin.store.state.engine import Database
+from tocsin.store.vault import open_vault
 
 Seen = Callable[[int], None]
 Watch = Callable[[str, int], Seen]
@@ -72,7 +74,7 @@ async def move(
     report = Report(old.name, str(Duration(settings.retention.raw)))
     make_data_dir(data_dir)
     with PathLock(data_dir / "samples"):  # no server uses the directory
-        await _take_over(old, world, report)
+        await _take_over(old, world, report, _cipher_of(settings, data_dir))
     offload = world.offload("adopt", 1)
     try:
         async with open_engine(replace(settings, state=StateSettings(old.url)), data_dir, world) as engine:
@@ -83,8 +85,14 @@ async def move(
                 report.verified = await verify(old, engine, report, offload, watch("checking", last))
     finally:
         offload.close()
-    await _settle(old, older, report)
+    await _settle(old, older, report, _cipher_of(settings, data_dir))
     return report
+
+
+def _cipher_of(settings: Settings, data_dir: Path) -> Cipher | None:
+    """Of a directory that has one already; a new one seals the state when its stores are opened."""
+    vault = open_vault(data_dir, settings.store.encryption_key)
+    return None if vault is None else vault.cipher()
 
 
 def _refuse_two_states(settings: Settings, data_dir: Path, old: OldDatabase) -> None:
@@ -95,7 +103,7 @@ def _refuse_two_states(settings: Settings, data_dir: Path, old: OldDatabase) -> 
         raise UserError(f"{own} is the state already. Choose another data directory, or leave out --in-place.")
 
 
-async def _take_over(old: OldDatabase, world: World, report: Report) -> None:
+async def _take_over(old: OldDatabase, world: World, report: Report, cipher: Cipher | None) -> None:
     def tell(problems: tuple[Problem, ...], part: str) -> None:
         report.tell(problems, report.rules_skipped if part == "rules" else report.history_skipped)
 
@@ -104,13 +112,13 @@ async def _take_over(old: OldDatabase, world: World, report: Report) -> None:
         report.rules_read, report.rules_added = taken.rules_read, taken.rules
         report.history_read, report.history_added = taken.history_read, taken.history
 
-    async with _database(old) as database:
+    async with _database(old, cipher) as database:
         if not await database.read(in_place.is_taken):
             old.check()
             await database.prepare(work)
 
 
-async def _settle(old: OldDatabase, older: OlderTables, report: Report) -> None:
+async def _settle(old: OldDatabase, older: OlderTables, report: Report, cipher: Cipher | None) -> None:
     """What was asked for the older tables. Nothing is dropped from which a row was left out."""
 
     def work(connection: sa.Connection) -> None:
@@ -126,13 +134,13 @@ async def _settle(old: OldDatabase, older: OlderTables, report: Report) -> None:
         in_place.drop(connection, drop)
         report.older_tables = {name: "dropped" if name in drop else "kept" for name in tables}
 
-    async with _database(old) as database:
+    async with _database(old, cipher) as database:
         await database.write(work)
 
 
 @asynccontextmanager
-async def _database(old: OldDatabase) -> AsyncIterator[Database]:
-    database = Database(old.url, write=InlineOffload(), read=InlineOffload())
+async def _database(old: OldDatabase, cipher: Cipher | None) -> AsyncIterator[Database]:
+    database = Database(old.url, write=InlineOffload(), read=InlineOffload(), cipher=cipher)
     try:
         yield database
     finally:
