@@ -178,6 +178,10 @@ def test_the_scrape_file_is_checked_with_the_settings(tmp_path: Path) -> None:
     assert wrong.returncode == 1
     assert "prometheus.yml, line 2, column 5: " in wrong.stderr
     assert "did you mean job_name?" in wrong.stderr
+    scrape.write_text("scrape_configs:\n  - job_name: a\n    bearer_token_file: nowhere\n")
+    missing = tocsin("check-config", "--config", str(settings))
+    assert missing.returncode == 1
+    assert f"{scrape}: job a: Cannot read {tmp_path / 'nowhere'}: No such file" in missing.stderr
 
 
 @pytest.mark.parametrize(

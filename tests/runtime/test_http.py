@@ -219,6 +219,12 @@ async def test_no_answer_is_a_transient_error_in_a_sentence(error: httpx.Transpo
             await get(client, "http://a/", headers={}, bytes_max=10)
 
 
-async def test_what_is_no_url_is_told() -> None:
+@pytest.mark.parametrize("url", ["http://a:port/", "http://a:99999/", "http://a:0/", "http://[::1/", "http://xn--/"])
+async def test_what_is_no_url_is_told(url: str) -> None:
     with pytest.raises(UserError, match="is not a URL"):
-        await ask(Steps({}), "http://a:port/")
+        await ask(Steps({}), url)
+
+
+async def test_a_redirect_to_what_is_no_url_is_told() -> None:
+    with pytest.raises(UserError, match="a port is between"):
+        await ask(Steps({"http://a/": redirect("http://a:99999/")}), "http://a/")

@@ -100,10 +100,10 @@ def serve(
 def check_config(config: Config = None, as_json: AsJson = False) -> None:
     """Check the settings, and the scrape file where one is named; print what differs from the defaults."""
     from tocsin.app.config import Settings, load_settings, walk
-    from tocsin.app.scraping import scrape_config
+    from tocsin.app.scraping import check_scraping
 
     settings = load_settings(config, os.environ)
-    scraped = scrape_config(settings)
+    scraped = check_scraping(settings)
     for section in scraped.passed_over:
         print(f"{settings.scrape.config_file}: {section} is not about scraping and is passed over.", file=sys.stderr)
     defaults = {(section, key): value for section, key, value, _ in walk(Settings())}

@@ -14,9 +14,11 @@ from tocsin.ingest.ports import ScrapeJobStore
 from tocsin.ingest.scrape.book import ScrapeBook
 from tocsin.ingest.scrape.config import ScrapeConfig, read_config
 from tocsin.ingest.scrape.discovery.loop import Discoverer, sources
-from tocsin.ingest.scrape.door import Door
+from tocsin.ingest.scrape.door import Door, check_files
+from tocsin.ingest.scrape.job import HttpDiscovery
 from tocsin.ingest.scrape.pool import TargetPool
 from tocsin.ingest.scrape.scraper import Scraper
+from tocsin.model.errors import UserError
 from tocsin.runtime.dns import Resolver
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
@@ -68,6 +70,22 @@ async def open_scraping(
         scraping = Scraping(scraper, discoverer, ScrapeBook(jobs, discoverer, pool, world.clock), files)
         await scraping.book.load((await scraping.read(settings)).jobs)
         yield scraping
+
+
+def check_scraping(settings: Settings) -> ScrapeConfig:
+    """Also the files that it names: a running server only says of the targets that theirs cannot be read.
+
+    Raises UserError.
+    """
+    config = scrape_config(settings)
+    for job in config.jobs:
+        asked = [one.http for one in job.discoveries if isinstance(one, HttpDiscovery)]
+        for options in (job.http, *asked):
+            try:
+                check_files(options)
+            except UserError as error:
+                raise UserError(f"{settings.scrape.config_file}: job {job.name}: {error}") from error
+    return config
 
 
 def scrape_config(settings: Settings) -> ScrapeConfig:

@@ -71,6 +71,7 @@ async def get(
     """
     try:
         request = client.build_request("GET", url, headers=dict(headers))
+        _check_port(request.url)
         for _ in range(REDIRECTS_MAX + 1):
             if server_name:
                 request.extensions = {**request.extensions, "sni_hostname": server_name}
@@ -95,11 +96,18 @@ def _following(before: httpx.Request, following: httpx.Request, private: Mapping
     one, other = before.url, following.url
     if other.scheme not in ("http", "https"):
         raise TransientError(f"A redirect leads to {other!s:.200}, which is not HTTP.")
+    _check_port(other)
     if (one.scheme, one.host, one.port) != (other.scheme, other.host, other.port):
         for name in private:
             if name.lower() not in ("accept", "accept-encoding"):
                 following.headers.pop(name, None)
     return following
+
+
+def _check_port(url: httpx.URL) -> None:
+    """The socket below would not raise an error of httpx's. Raises UserError."""
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise UserError(f"'{url!s:.200}' is not a URL: a port is between 1 and 65535.")
 
 
 async def _bounded(response: httpx.Response, bytes_max: int) -> bytes:

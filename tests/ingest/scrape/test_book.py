@@ -134,6 +134,9 @@ async def test_where_the_file_takes_a_name_later_it_wins_and_the_other_says_so(b
     assert (of_file.stored, of_file.errors) == (None, ())
     assert mine.stored is not None
     assert "a job of this name, which is scraped instead" in mine.errors[0]
+    assert not (await book.change(mine.stored.id, {}, ANNA, enabled=False)).enabled
+    await book.change(mine.stored.id, {"job_name": "other"}, ANNA, enabled=True)
+    assert urls(scene) == ["http://f:1/metrics", "http://mine:1/metrics"]
 
 
 async def test_a_mistake_changes_nothing(book: ScrapeBook, scene: Scene, state: State) -> None:

@@ -295,6 +295,33 @@ def test_a_job_of_the_api_names_no_files_of_the_server(key: str, value: object) 
         parse_job({"job_name": "a", key: value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"static_configs": [{"targets": ["a:1"], "labels": {"x": "\ud800"}}]}, "static_configs[0].labels.x"),
+        ({"metrics_path": "\ud800"}, "metrics_path"),
+        ({"params": {"\ud800": ["x"]}}, "params.?"),
+        ({"params": {"x": ["\0"]}}, "params.x[0]"),
+        ({"job_name": "a\nb"}, "job_name"),
+        ({"proxy_url": "http://proxy:port"}, "proxy_url"),
+        ({"proxy_url": "http://["}, "proxy_url"),
+        ({"http_sd_configs": [{"url": "http://["}]}, "http_sd_configs[0].url"),
+    ],
+)
+def test_text_that_fits_nowhere_is_refused_at_once(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_job({"job_name": "a", **changes})
+    assert caught.value.field == field
+
+
+def test_json_that_is_too_deep_is_refused() -> None:
+    deep: object = "x"
+    for _ in range(500):
+        deep = [deep]
+    with pytest.raises(UserError, match="too large or too deep"):
+        parse_job({"job_name": "a", "params": {"x": deep}})
+
+
 def test_a_mistake_in_json_is_named_by_its_path() -> None:
     with pytest.raises(UserError) as caught:
         parse_job({"job_name": "a", "static_configs": [{"targets": ["x:1"], "lables": {}}]})

@@ -87,6 +87,7 @@ def test_a_path_without_a_slash_gets_one_and_may_have_a_query() -> None:
         (set_to("__address__", "a/b"), "a:1", "Its __address__ must be HOST:PORT, and is 'a/b'."),
         (set_to("__address__", "me@elsewhere"), "a:1", "Its __address__ must be HOST:PORT, and is 'me@elsewhere'."),
         (set_to("__scheme__", "ftp"), "a:1", "Its __scheme__ must be http or https, and is 'ftp'."),
+        (set_to("a\nb", "x"), "a:1", "Its label `a\N{REPLACEMENT CHARACTER}b` holds a control character."),
         (set_to("__scrape_interval__", "soon"), "a:1", "'soon' is not a duration"),
         (set_to("__scrape_timeout__", "2m"), "a:1", "must be above 0s and not above __scrape_interval__"),
     ],

@@ -104,10 +104,8 @@ class ScrapeBook:
     async def add(self, config: Mapping[str, Any], actor: Actor, *, enabled: bool = True) -> JobView:
         """Raises UserError that names the key, ConflictError where the name is taken."""
         async with self._lock:
-            at_ms = self._clock.now_ms()
-            job = self._checked(
-                StoredJob(0, "", unmasked(config, {}), enabled, created_at_ms=at_ms, updated_at_ms=at_ms)
-            )
+            name, at_ms = self._name_of(config), self._clock.now_ms()
+            job = StoredJob(0, name, unmasked(config, {}), enabled, created_at_ms=at_ms, updated_at_ms=at_ms)
             saved = await self._store.add_job(job, self._entry("scrape_job.add", actor, after=job))
             await self._take(saved)
             log.info("scrape job added", job=saved.name, by=actor.name)
@@ -133,13 +131,12 @@ class ScrapeBook:
                     f"The scrape job {before.name} was changed meanwhile: read it again.", field="version"
                 )
             merged = {key: value for key, value in {**before.config, **changes}.items() if value is not None}
-            after = self._checked(
-                replace(
-                    before,
-                    config=unmasked(merged, before.config),
-                    enabled=before.enabled if enabled is None else enabled,
-                    updated_at_ms=self._clock.now_ms(),
-                )
+            after = replace(
+                before,
+                name=self._name_of(merged, before.name),
+                config=unmasked(merged, before.config),
+                enabled=before.enabled if enabled is None else enabled,
+                updated_at_ms=self._clock.now_ms(),
             )
             entry = self._entry("scrape_job.change", actor, before=before, after=after)
             saved = await self._store.replace_job(after, entry)
@@ -162,12 +159,12 @@ class ScrapeBook:
         except KeyError:
             raise NotFoundError(f"There is no scrape job {job_id}.") from None
 
-    def _checked(self, job: StoredJob) -> StoredJob:
-        """With the name that stands in its configuration. Raises UserError, ConflictError."""
-        name = parse_job(job.config).name
-        if any(one.name == name for one in self._of_file):
+    def _name_of(self, config: Mapping[str, Any], before: str = "") -> str:
+        """Of a job that can be used. Raises UserError, ConflictError where the file has a name that is new to it."""
+        name = parse_job(config).name
+        if name != before and any(one.name == name for one in self._of_file):
             raise ConflictError(f"The configuration file has a scrape job {name} already.", field="job_name")
-        return replace(job, name=name)
+        return name
 
     async def _take(self, job: StoredJob) -> None:
         self._stored[job.id] = job

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin.ingest.naming import has_control
 from tocsin.ingest.scrape import document
 from tocsin.ingest.scrape.document import FaultError, Node, Section, from_plain, parse_yaml
 from tocsin.ingest.scrape.job import (
@@ -246,8 +247,8 @@ class _Reader:
         name = section.text("job_name")
         if not name:
             section.fail("A job needs a job_name.", "job_name")
-        if len(name) > _JOB_NAME_CHARS_MAX:
-            section.fail(f"A job_name may have {_JOB_NAME_CHARS_MAX} characters.", "job_name")
+        if len(name) > _JOB_NAME_CHARS_MAX or has_control(name):
+            section.fail(f"A job_name may have {_JOB_NAME_CHARS_MAX} characters, and no control ones.", "job_name")
         fallback = section.text("fallback_scrape_protocol")
         if fallback and fallback not in PROTOCOLS:
             section.fail(
@@ -294,8 +295,7 @@ class _Reader:
     def _service(self, node: Node) -> HttpDiscovery:
         section = Section(node, _HTTP | {"url", "refresh_interval"}, _REFUSED_HTTP)
         url = section.text("url")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_http(url):
             section.fail("http_sd_configs needs a url such as http://inventory/targets.", "url")
         return HttpDiscovery(url, self._http(section), _refresh_ms(section, HttpDiscovery("").refresh_ms))
 
@@ -412,11 +412,17 @@ def _one_of(section: Section, key: str, choices: tuple[str, ...], default: str) 
 
 def _proxy_url(section: Section) -> str:
     url = section.text("proxy_url")
-    if url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            section.fail("proxy_url must be like http://proxy:3128.", "proxy_url")
+    if url and not _is_http(url):
+        section.fail("proxy_url must be like http://proxy:3128.", "proxy_url")
     return url
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
 
 
 def _params(section: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,9 @@ NODES_MAX = 1_000_000
 """Values in one document, aliases written out: a few lines of aliases could stand for billions."""
 
 DEPTH_MAX = 64
+_SHOWN_MAX = 200
+_HALF = re.compile("[\ud800-\udfff]")
+_NO_TEXT = "The text holds a NUL character or half a surrogate pair."
 _TOO_LARGE = "The document is too large or too deep."
 
 
@@ -102,9 +106,11 @@ def parse_yaml(text: str) -> Node:
     return _read(root, "")
 
 
-def from_plain(value: Any, path: str = "") -> Node:
-    """What JSON was decoded to. Its places have no lines."""
+def from_plain(value: Any, path: str = "", depth: int = 0) -> Node:
+    """What JSON was decoded to. Its places have no lines. Raises FaultError where it is too deep."""
     place = Place(path)
+    if depth > DEPTH_MAX:
+        raise FaultError(Place(path[:_SHOWN_MAX]), _TOO_LARGE)
     match value:
         case None:
             return Node(Kind.NULL, place)
@@ -113,12 +119,11 @@ def from_plain(value: Any, path: str = "") -> Node:
         case int() | float():
             return Node(Kind.NUMBER, place, repr(value))
         case list() | tuple():
-            return Node(
-                Kind.LIST, place, items=tuple(from_plain(each, f"{path}[{at}]") for at, each in enumerate(value))
-            )
+            items = tuple(from_plain(each, f"{path}[{at}]", depth + 1) for at, each in enumerate(value))
+            return Node(Kind.LIST, place, items=items)
         case Mapping():
             entries = {
-                str(key): (Place(_under(path, str(key))), from_plain(each, _under(path, str(key))))
+                str(key): (Place(_under(path, str(key))), from_plain(each, _under(path, str(key)), depth + 1))
                 for key, each in value.items()
             }
             return Node(Kind.MAP, place, entries=entries)
@@ -227,6 +232,7 @@ def text(node: Node) -> str:
     """Any scalar is text where text is wanted: `port: 9100` means "9100"."""
     if node.kind in (Kind.MAP, Kind.LIST):
         wrong(node, Kind.TEXT)
+    _check_text(node.text, node.place)
     return "" if node.kind is Kind.NULL else node.text
 
 
@@ -276,7 +282,15 @@ def mapping(node: Node) -> dict[str, Node]:
     """A map with keys of the writer's own."""
     if node.kind is not Kind.MAP:
         wrong(node, Kind.MAP)
+    for key, (place, _) in node.entries.items():
+        _check_text(key, place)
     return {key: value for key, (_, value) in node.entries.items()}
+
+
+def _check_text(written: str, place: Place) -> None:
+    """JSON can hold what no label, URL or header can."""
+    if "\0" in written or (not written.isascii() and _HALF.search(written)):
+        raise FaultError(Place(place.path.encode("utf-8", "replace").decode(), place.line, place.column), _NO_TEXT)
 
 
 def wrong(node: Node, wanted: Kind) -> NoReturn:

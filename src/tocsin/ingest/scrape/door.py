@@ -57,6 +57,22 @@ def _read_secret(path: str) -> str:
         raise UserError(f"Cannot read {path}: {why}.") from error
 
 
+def check_files(options: HttpOptions) -> None:
+    """Reads every file that these options name, as asking would. Raises UserError."""
+    client_context(options.tls)
+    secrets = [secret for _, secret in options.headers]
+    match options.auth:
+        case BasicAuth(username, password):
+            secrets += [username, password]
+        case Authorization(credentials):
+            secrets.append(credentials)
+        case None:
+            pass
+    for secret in secrets:
+        if secret.file:
+            _read_secret(secret.file)
+
+
 class Door:
     """Makes clients, and the headers that say who asks."""
 

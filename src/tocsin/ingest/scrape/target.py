@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from tocsin.ingest.naming import has_control, shown
 from tocsin.ingest.scrape import relabel
 from tocsin.ingest.scrape.job import ScrapeJob, TargetGroup
 from tocsin.model.duration import Duration, format_ms
@@ -100,6 +101,7 @@ def _populate(job: ScrapeJob, discovered: dict[str, str]) -> Target | Dropped:
         interval_ms, timeout_ms = _times(labels)
         address = _address(labels)
         scheme = _scheme(labels)
+        _check_labels(labels)
     except UserError as error:
         return Dropped(job.name, before, str(error))
     labels.setdefault("instance", address)
@@ -122,6 +124,13 @@ def _address(labels: dict[str, str]) -> str:
     if _NO_ADDRESS.search(address):
         raise UserError(f"Its __address__ must be HOST:PORT, and is {address!r:.80}.")
     return address
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    """Relabelling can make names and values that no series may have. Raises UserError."""
+    for name, value in labels.items():
+        if has_control(name) or "\0" in value:
+            raise UserError(f"Its label {shown(name)} holds a control character.")
 
 
 def _scheme(labels: dict[str, str]) -> str:

@@ -25,6 +25,7 @@ class Told:
     targets: tuple[str, ...] = ()
     error: str = ""
     hang: bool = False
+    bug: bool = False
     asked: list[float] = field(default_factory=list)
     closed: bool = False
 
@@ -32,6 +33,8 @@ class Told:
         self.asked.append(asyncio.get_running_loop().time())
         if self.hang:
             await asyncio.sleep(1e6)
+        if self.bug:
+            raise ZeroDivisionError
         if self.error:
             raise TransientError(self.error)
         return Found((TargetGroup(self.targets),))
@@ -133,6 +136,20 @@ def test_a_source_that_fails_keeps_its_targets_and_is_told() -> None:
         return scene
 
     assert run(play).counted("discoveries_failed_total", kind="dns") == 1
+
+
+def test_a_source_with_a_bug_is_counted_and_asked_again() -> None:
+    async def play() -> Play:
+        scene = Play()
+        scene.told["x"] = Told(bug=True)
+        await scene.look(seeking("x"))
+        async with scene.looking():
+            await asyncio.sleep(31)
+        return scene
+
+    scene = run(play)
+    assert scene.told["x"].asked == [0.0, 30.0]
+    assert scene.counted("discoveries_failed_total", kind="dns") == 2
 
 
 def test_a_source_that_hangs_delays_no_other() -> None:

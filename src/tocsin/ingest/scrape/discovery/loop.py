@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tocsin.ingest.scrape.discovery.files import FileSource
 from tocsin.ingest.scrape.discovery.names import DnsSource
@@ -39,7 +40,6 @@ class Sought:
     found: Found = field(default_factory=Found)
     error: str = ""
     due_s: float = 0.0
-    asked: bool = False
     running: asyncio.Task[None] | None = None
 
 
@@ -107,6 +107,15 @@ class Discoverer:
         for one in self._sought:
             if one.running is None and one.due_s <= now_s:
                 one.running = asyncio.create_task(self._look(one), name=f"discovery of {one.job}")
+                one.running.add_done_callback(partial(self._ended, one))
+
+    def _ended(self, one: Sought, task: asyncio.Task[None]) -> None:
+        one.running = None
+        one.due_s = self._clock.monotonic_s() + one.source.period_ms / 1_000
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed.labels(_kind(one.wanted)).inc()
+            log.error("a discovery crashed", job=one.job, exc_info=error)
 
     async def _look(self, one: Sought) -> None:
         try:
@@ -114,11 +123,6 @@ class Discoverer:
             error = found.error
         except TocsinError as failed:
             found, error = one.found, str(failed)
-        finally:
-            one.running = None
-            one.asked = True
-            one.due_s = self._clock.monotonic_s() + one.source.period_ms / 1_000
-            self._wake.set()
         if error:
             self._failed.labels(_kind(one.wanted)).inc()
             if error != one.error:
