@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tests.support.encryption import (
     KEY,
     LABEL,
@@ -26,17 +28,23 @@ from tests.support.encryption import (
     under,
     world,
 )
+from tests.support.postgres import cluster
 from tests.support.samples import batch
 from tests.support.server import ServerProcess
+from tests.support.state import a_rule
 
+from tocsin.app.config import StateSettings
 from tocsin.app.encryption import decrypt, encrypt, new_key, read_key, rotate, status
 from tocsin.app.restore import restore_into
-from tocsin.app.wiring import open_backups, open_state_store
+from tocsin.app.wiring import open_backups, open_engine, open_state_store
 from tocsin.model.audit import SYSTEM
 from tocsin.model.backup import BackupState
 from tocsin.model.errors import ConflictError, StoreError, TocsinError, UserError
 from tocsin.store.samples.store import SampleStore
 from tocsin.store.sealing import parse_key
+from tocsin.store.state.columns import SEALED
+from tocsin.store.state.engine import parse_url
+from tocsin.store.state.reseal import sealed_columns
 from tocsin.store.vault import FILE, fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +234,47 @@ def test_a_new_key_is_written_for_its_owner_alone_and_never_over_another(tmp_pat
     assert read_key(path) == text
     with pytest.raises(UserError, match="Cannot read a key"):
         read_key(tmp_path / "none")
+
+
+def sealed_share(url: str) -> float:
+    """Of the values in sealed columns."""
+    engine = sa.create_engine(parse_url(url))
+    with engine.connect() as connection:
+        texts = [
+            text
+            for column in sealed_columns()
+            for (text,) in connection.execute(sa.select(sa.type_coerce(column, sa.Text())).where(column.is_not(None)))
+        ]
+    engine.dispose()
+    return sum(text.startswith(SEALED) for text in texts) / len(texts)
+
+
+async def test_state_in_postgresql_is_sealed_and_opened_with_the_rest(data: Path) -> None:
+    with cluster().database() as url:
+        plain, keyed = (replace(under(key), state=StateSettings(url=url)) for key in ("", KEY))
+        async with open_engine(plain, data, world()) as engine:
+            await fill(engine)
+            before = await contents(engine)
+        assert sealed_share(url) == 0
+        await encrypt(keyed, data, world(), nobody)
+        assert sealed_share(url) == 1
+        async with open_engine(keyed, data, world()) as engine:
+            assert await contents(engine) == before
+        await decrypt(keyed, data, world(), nobody)
+        assert sealed_share(url) == 0
+        async with open_engine(plain, data, world()) as engine:
+            assert await contents(engine) == before
+
+
+async def test_a_new_directory_with_a_key_seals_what_its_postgresql_holds_already(data: Path, tmp_path: Path) -> None:
+    with cluster().database() as url:
+        plain, keyed = (replace(under(key), state=StateSettings(url=url)) for key in ("", KEY))
+        async with open_engine(plain, tmp_path / "before", world()) as engine:
+            await engine.state.rules.add_rules([a_rule(description=RUNBOOK)], [])
+        async with open_engine(keyed, data, world()) as engine:
+            assert [rule.description for rule in await engine.state.rules.rules()] == [RUNBOOK]
+        assert sealed_share(url) == 1
+        assert status(keyed, data).unfinished is None
 
 
 async def back_up_into(place: Path, data: Path, key: str) -> None:

@@ -216,6 +216,7 @@ async def _finish(
     async with open_state_with(settings, data_dir, world, vault) as state:
         cipher = vault.cipher()
         await state.seal_again(cipher, None if plain else cipher, lambda column, done: seen(column, done, 0))
+    seen("keys", 0, 0)
     if plain:
         forget(data_dir)
         await _note(settings, data_dir, world, None, "decrypt", None)
