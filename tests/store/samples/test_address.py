@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
@@ -84,6 +88,20 @@ def test_no_sentence_shows_the_password(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_address(text)
     assert "cret" not in str(caught.value)
+
+
+@given(password=st.text(max_size=12), options=st.sampled_from(["", "?secure=1", "?secur=1", "?write_timeout=x"]))
+def test_whatever_the_password_is_it_is_read_or_not_shown(password: str, options: str) -> None:
+    secret = f"Zq{password}qZ"
+    told: object
+    try:
+        told = parse_address(f"clickhouse://user:{secret}@db/m{options}")
+    except UserError as error:
+        told = error
+    assert "Zq" not in f"{told} {told!r}"
+    assert "qZ" not in f"{told} {told!r}"
+    if not options:
+        assert parse_address(f"clickhouse://user:{quote(secret, safe='')}@db/m").password == secret
 
 
 def test_neither_the_name_nor_the_form_of_an_address_shows_the_password() -> None:
