@@ -29,8 +29,10 @@ from tests.support.samples import open_store
 
 from bench.devops import INTERVAL_MS, Fleet
 from bench.figures import show
+from bench.host import Nowhere, opened
 from tocsin.model.duration import DAY_MS, HOUR_MS
-from tocsin.model.series import FloatArray, IdArray, SampleBatch
+from tocsin.model.labels import Labels
+from tocsin.model.series import FloatArray, IdArray, SampleBatch, TimeArray
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.samples.decimal import Exponents
@@ -38,12 +40,14 @@ from tocsin.store.samples.embedded import EmbeddedEngine
 from tocsin.store.samples.engine import IDS, Connection
 from tocsin.store.samples.native import Columns, Shape
 from tocsin.store.samples.schema import ROWS, SAMPLES, value
+from tocsin.store.samples.writer import joined
 from tocsin.store.settings import StoreSettings
 
 END_MS = 1_790_000_000_000 // DAY_MS * DAY_MS + 18 * HOUR_MS
 FLEETS = {"1,000 series × 12 h": Fleet(100, 4_320, END_MS), "40,000 series × 30 min": Fleet(4_000, 180, END_MS)}
 SERIES, STEPS = 100, 4_320
 STEPS_AT_ONCE = 20
+HOST_ROUNDS, HOST_S = 80, 0.5
 BATCH_ROWS = 400_000
 READS = 15
 PER_REQUEST = 2_000
@@ -131,41 +135,69 @@ def _walk(chance: np.random.Generator, step: float) -> FloatArray:
     return rows
 
 
+class Kept(Nowhere):
+    """Keeps what this machine's collector appends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[SampleBatch] = []
+
+    def intern(self, labels: Labels) -> int:
+        return self.ids.setdefault(labels, labels.series_id())
+
+    async def append(self, batch: SampleBatch) -> None:
+        self.batches.append(batch)
+
+
+async def _host_readings() -> list[SampleBatch]:
+    """Real ones, ten times as often as usual, each round told to be five seconds after the last."""
+    kept, clock = Kept(), FixedClock(END_MS)
+    bench = opened(kept, clock)
+    for _ in range(HOST_ROUNDS):
+        await bench.collector.round()
+        await asyncio.sleep(HOST_S)
+        clock.advance(5_000)
+    bench.close()
+    return kept.batches
+
+
 def _shapes(connection: Connection) -> None:
     print("bytes a value, merged (value columns without id and t)")
     print(f"{'':24}", *(f"{name:>9}" for name in LAYOUTS))
     ids = np.sort(np.random.default_rng(3).integers(0, 2**63, SERIES).astype(np.uint64))
+    times = END_MS + INTERVAL_MS * np.arange(STEPS)
     for title, values in shapes().items():
-        _source(connection, _by_series(ids, values))
-        used = [_value_bytes(connection, columns) / values.size for columns in LAYOUTS.values()]
-        print(f"{title:24}", *(f"{one:9.3f}" for one in used), flush=True)
+        steps = range(0, STEPS, STEPS_AT_ONCE)
+        _shape(connection, title, [_of_steps(ids, times, values, slice(at, at + STEPS_AT_ONCE)) for at in steps])
+    _shape(connection, "this machine's readings", asyncio.run(_host_readings()))
 
 
-def _by_series(ids: IdArray, values: FloatArray) -> Columns:
-    """Scaled as they come, some steps at once, then in the order of the table."""
+def _of_steps(ids: IdArray, times: TimeArray, values: FloatArray, steps: slice) -> SampleBatch:
+    some = values[steps]
+    return SampleBatch(np.tile(ids, len(some)), np.repeat(times[steps], len(ids)), some.ravel())
+
+
+def _shape(connection: Connection, title: str, batches: Sequence[SampleBatch]) -> None:
+    """Scaled as they come, batch by batch."""
     exponents = Exponents()
-    scaled = [
-        exponents.scale(np.tile(ids, len(some)), some.ravel())
-        for some in np.split(values, range(STEPS_AT_ONCE, len(values), STEPS_AT_ONCE))
-    ]
-    order = np.arange(values.size).reshape(values.shape).T.ravel()
-    return {
-        "id": np.repeat(ids, len(values)),
-        "t": np.tile(END_MS + INTERVAL_MS * np.arange(len(values)), len(ids)),
-        "v": values.ravel()[order],
-        "bits": values.ravel()[order].view(np.int64),
-        "m": np.concatenate([m for m, _ in scaled])[order],
-        "e": np.concatenate([e for _, e in scaled])[order],
+    scaled = [exponents.scale(batch.ids, batch.values) for batch in batches]
+    every = joined(batches)
+    columns = {
+        "id": every.ids,
+        "t": every.times,
+        "v": every.values,
+        "bits": every.values.view(np.int64),
+        "m": np.concatenate([m for m, _ in scaled]),
+        "e": np.concatenate([e for _, e in scaled]),
     }
-
-
-_SOURCE = Shape({"id": "UInt64", "t": "Int64", "v": "Float64", "bits": "Int64", "m": "Int64", "e": "Int8"})
-
-
-def _source(connection: Connection, columns: Columns) -> None:
     connection.run("drop table if exists source sync")
     connection.run(f"create table source ({_SOURCE}) engine = Memory")
     connection.insert("source", _SOURCE, columns)
+    used = [_value_bytes(connection, columns) / len(every) for columns in LAYOUTS.values()]
+    print(f"{title:24}", *(f"{one:9.3f}" for one in used), flush=True)
+
+
+_SOURCE = Shape({"id": "UInt64", "t": "Int64", "v": "Float64", "bits": "Int64", "m": "Int64", "e": "Int8"})
 
 
 def _value_bytes(connection: Connection, columns: Sequence[str]) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
 from tocsin.ingest.host.machine import machine_families, machine_file_systems
+from tocsin.ingest.host.reading import Family
 from tocsin.ingest.settings import HostSettings, IngestSettings
 from tocsin.model.labels import Labels
 from tocsin.model.series import MetricInfo, SampleBatch
-from tocsin.runtime.clock import SystemClock
+from tocsin.runtime.clock import Clock, SystemClock
 from tocsin.runtime.offload import DaemonOffload, ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.memory import MemorySampleStore
@@ -38,12 +40,21 @@ class Nowhere:
     async def describe(self, infos: Sequence[MetricInfo]) -> None: ...
 
 
-async def measure(rounds: int) -> None:
-    settings, clock, telemetry, nowhere = HostSettings(), SystemClock(), Telemetry(), Nowhere()
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """This machine's collector, what it reads, and how to end it."""
+
+    collector: HostCollector
+    families: Sequence[Family]
+    close: Callable[[], None]
+
+
+def opened(sink: Nowhere, clock: Clock) -> Bench:
+    settings, telemetry = HostSettings(), Telemetry()
     appender = Appender(
-        nowhere,
-        nowhere,
-        nowhere,
+        sink,
+        sink,
+        sink,
         (),
         clock=clock,
         telemetry=telemetry,
@@ -62,6 +73,14 @@ async def measure(rounds: int) -> None:
         clock=clock,
         telemetry=telemetry,
     )
+    return Bench(collector, families, offload.close)
+
+
+async def measure(rounds: int) -> None:
+    clock, nowhere = SystemClock(), Nowhere()
+    bench = opened(nowhere, clock)
+    collector, families = bench.collector, bench.families
+    interval = HostSettings().interval
     stored = await collector.round()
     before_s = time.process_time()
     for _ in range(rounds):
@@ -78,9 +97,9 @@ async def measure(rounds: int) -> None:
         slow_s += cost_s / family.period_s if family.period_s else 0.0
         every = f", every {family.period_s:.0f} s" if family.period_s else ""
         print(f"  {family.name:10} {count:4} readings {cost_s * 1e3:7.3f} ms{every}")
-    share = round_s / settings.interval.seconds + slow_s
-    print(f"at every {settings.interval}: {share:.3%} of one core")
-    offload.close()
+    share = round_s / interval.seconds + slow_s
+    print(f"at every {interval}: {share:.3%} of one core")
+    bench.close()
 
 
 def main() -> None:
