@@ -60,6 +60,8 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/api/rules/{rule_id}"): READERS,
     ("PATCH", "/api/rules/{rule_id}"): EDITORS,
     ("DELETE", "/api/rules/{rule_id}"): EDITORS,
+    ("POST", "/api/series/delete/preview"): ADMINS,
+    ("POST", "/api/series/delete"): ADMINS,
     ("GET", "/api/retention"): READERS,
     ("POST", "/api/retention"): EDITORS,
     ("PUT", "/api/retention"): EDITORS,

@@ -156,6 +156,33 @@ async def nowhere() -> DiskSpace | None:
     return None
 
 
+async def test_series_are_deleted_by_an_admin_who_knows_how_many(api: Api) -> None:
+    await put_days(api, Labels.metric("logins", {"user": "anna"}), 3)
+    await put_days(api, Labels.metric("logins", {"user": "bert"}), 3)
+    asked = {"match": ['{user="anna"}']}
+    said = await ask(api, "POST", "/api/series/delete/preview", asked, role=Role.ADMIN)
+    assert said["text"] == "This will delete 3 samples of 1 series."
+    await ask(api, "POST", "/api/series/delete", {**asked, "series": 2}, role=Role.ADMIN, status=409)
+    await ask(api, "POST", "/api/series/delete", {**asked, "series": 1}, role=Role.ADMIN)
+    left = await ask(api, "GET", "/api/metrics/series?name=logins", role=Role.VIEWER)
+    assert [one["labels"] for one in left["items"]] == [{"user": "bert"}]
+    await ask(api, "POST", "/api/series/delete", {**asked, "series": 1}, role=Role.ADMIN, status=404)
+    log = await ask(api, "GET", "/api/audit", role=Role.ADMIN)
+    assert "anna" not in str(log)
+    assert log["items"][0]["action"] == "series.deleted"
+
+
+async def test_a_rule_outlives_the_series_that_it_judged(api: Api) -> None:
+    rule = {"name": "R", "metric_name": "logins", "condition": ">", "threshold": 0, "duration": 0}
+    await ask(api, "POST", "/api/rules", rule, status=201)
+    await api.push("logins", 1.0, user="anna")
+    await ask(api, "POST", "/api/series/delete", {"match": ['{user="anna"}'], "series": 1}, role=Role.ADMIN)
+    (alert,) = (await ask(api, "GET", "/api/alerts?state=firing"))["items"]
+    api.clock.advance(1_000)
+    await api.push("logins", 0.0, user="anna")  # it starts anew, and its alert goes on
+    assert (await ask(api, "GET", f"/api/alerts/{alert['id']}"))["state"] == "resolved"
+
+
 async def test_two_policies_of_one_name_are_refused(api: Api) -> None:
     await ask(api, "POST", "/api/retention", DEV, status=201)
     assert "two policies named 'dev'" in (await ask(api, "POST", "/api/retention", DEV, status=422))["detail"]

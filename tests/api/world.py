@@ -49,6 +49,7 @@ from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.budget import DiskGuard
+from tocsin.store.erasure import Erasure
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.retention import RetentionBook
 from tocsin.store.settings import StoreSettings
@@ -163,6 +164,7 @@ async def open_api(
         known_series=KnownSeries(IngestSettings(), seed=8627),
         rules=rules,
         retention=retention,
+        erasure=Erasure(samples, state.access.record, clock),
         disk=DiskGuard(samples, state.settings, StoreSettings(), space, clock=clock, telemetry=telemetry),
         arrival=arrival,
         alerts=AlertBook(state.book, hub, clock),

@@ -84,6 +84,18 @@ def test_a_retention_policy_is_previewed_set_listed_and_deleted(server: ServerPr
     assert json.loads(server.run("retention", "list", "--json"))["items"] == []
 
 
+def test_series_are_deleted_for_good(server: ServerProcess) -> None:
+    server.run("store", "cli.gone", "1", "--tag", "user=anna")
+    server.run("store", "cli.gone", "1", "--tag", "user=bert")
+    refused = tocsin("series", "delete", '{user="anna"}', "--data-dir", str(server.data_dir))
+    assert (refused.returncode, "1 samples of 1 series" in refused.stderr) == (1, True)
+    assert json.loads(server.run("series", "delete", '{user="anna"}', "--yes", "--json"))["series"] == 1
+    left = json.loads(server.run("series", "list", "cli.gone", "--json"))["items"]
+    assert [one["labels"] for one in left] == [{"user": "bert"}]
+    again = tocsin("series", "delete", '{user="anna"}', "--yes", "--data-dir", str(server.data_dir))
+    assert "No series fits" in again.stderr
+
+
 def test_an_alert_is_listed_and_acknowledged(server: ServerProcess) -> None:
     with server.client() as client:
         rule = {"name": "Cli", "metric_name": "cli.alert", "condition": ">", "threshold": 1, "duration": 0}

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     SCRAPE_WRITE = "scrape.write"
     RETENTION_READ = "retention.read"
     RETENTION_WRITE = "retention.write"
+    SERIES_DELETE = "series.delete"
     OUTBOX_READ = "outbox.read"
     OUTBOX_RESEND = "outbox.resend"
     PEOPLE_MANAGE = "people.manage"

@@ -34,6 +34,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.budget import DiskGuard
+from tocsin.store.erasure import Erasure
 from tocsin.store.retention import RetentionBook
 
 COOKIE = "tocsin_session"
@@ -81,6 +82,7 @@ class Services:
     backups: BackupDesk
     retention: RetentionBook
     disk: DiskGuard
+    erasure: Erasure
     reader: SampleReader
     hub: Hub
     telemetry: Telemetry

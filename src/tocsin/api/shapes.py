@@ -449,6 +449,14 @@ class RetentionPolicyChange(Asked):
     version: int | None = Field(default=None, description="the version that was read; 409 when it is not the newest")
 
 
+class SeriesToDelete(Asked):
+    match: list[str] = Field(description='selectors such as `{user="42"}`; a series that fits any of them is meant')
+
+
+class SeriesDeletion(SeriesToDelete):
+    series: int = Field(ge=1, description="how many series the preview told")
+
+
 class RetentionLoss(Shape):
     """What would no longer be kept."""
 
@@ -463,7 +471,7 @@ class RetentionLoss(Shape):
         about = "about " if approximate else ""
         rolled = f" and {buckets} buckets of roll-ups" if buckets else ""
         said = f"This will delete {about}{samples} samples{rolled} of {series} series."
-        text = said if samples or buckets else "This deletes nothing."
+        text = said if samples or buckets or series else "This deletes nothing."
         return cls(samples=samples, buckets=buckets, series=series, approximate=approximate, text=text)
 
 

@@ -61,6 +61,7 @@ FixedLabels = Annotated[
 
 T = TypeVar("T")
 
+NOTHING_LOST = "This deletes nothing."
 DEFAULT_DATA_DIR = Path("data")
 WRONG_SHOWN = 5
 out = Console(highlight=False, soft_wrap=True)
@@ -236,6 +237,29 @@ def series_labels(
         return
     for text in texts:
         print(text)
+
+
+@series_app.command("delete")
+def series_delete(
+    selector: Annotated[list[str], typer.Argument(metavar="SELECTOR…", help='Such as {user="42"}; any may fit.')],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Delete series for good, with all their samples and roll-ups, until their bytes are off the disk."""
+    asked = {"match": selector}
+    found = _call(config, data_dir, "POST", "/api/series/delete/preview", json=asked)
+    if not found["series"]:
+        raise UserError("No series fits; nothing was deleted.")
+    _confirm_loss(found, yes=yes)
+    wait_s = 1_800.0
+    body = {**asked, "series": found["series"]}
+    deleted = _call(config, data_dir, "POST", "/api/series/delete", json=body, timeout=wait_s)
+    if as_json:
+        _print_json(deleted)
+    else:
+        print(f"Deleted {deleted['series']} series.", file=sys.stderr)
 
 
 @series_app.command("stats")
@@ -799,7 +823,7 @@ def _wanted_policies(
 
 def _confirm_loss(loss: dict[str, Any], *, yes: bool) -> None:
     print(loss["text"], file=sys.stderr)
-    if yes or not (loss["samples"] or loss["buckets"]):
+    if yes or loss["text"] == NOTHING_LOST:
         return
     if not sys.stdin.isatty():
         raise UserError("Nothing was changed. Say --yes to delete that.")

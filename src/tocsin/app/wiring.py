@@ -47,6 +47,7 @@ from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup import swap
 from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.budget import DiskGuard
+from tocsin.store.erasure import Erasure
 from tocsin.store.retention import RetentionBook
 from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
@@ -283,6 +284,7 @@ async def open_server(
             backups=backups,
             retention=engine.retention,
             disk=guard,
+            erasure=Erasure(samples, state.access.record, clock),
             reader=samples,
             hub=hub,
             telemetry=telemetry,

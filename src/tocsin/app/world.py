@@ -17,6 +17,7 @@ from tocsin.ingest.host.machine import machine_families, machine_file_systems
 from tocsin.ingest.host.reading import Family
 from tocsin.ingest.ports import MetadataSink, SampleSink, SeriesIndex
 from tocsin.ingest.settings import HostSettings
+from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Policy
 from tocsin.notify.ports import Receiver
 from tocsin.notify.registry import open_registry
@@ -56,6 +57,10 @@ class Samples(SeriesIndex, SampleSink, MetadataSink, SampleReader, SampleDump, P
     async def preview(self, policies: tuple[Policy, ...]) -> Loss: ...
 
     async def partitions(self) -> tuple[Partition, ...]: ...
+
+    async def fitting(self, selectors: Sequence[Sequence[Matcher]]) -> Loss: ...
+
+    async def erase(self, selectors: Sequence[Sequence[Matcher]]) -> int: ...
 
     async def drop(self, some: Sequence[Partition], at_ms: int) -> None: ...
 

@@ -206,6 +206,18 @@ class MemorySampleStore:
             for day, count in zip(days.tolist(), counts.tolist(), strict=True)
         )
 
+    async def fitting(self, selectors: Sequence[Sequence[Matcher]]) -> Loss:
+        self._settle()
+        ids = self._index.find_any(selectors).tolist()
+        return Loss(sum(self._columns[one].size for one in ids if one in self._columns), 0, len(ids))
+
+    async def erase(self, selectors: Sequence[Sequence[Matcher]]) -> int:
+        self._settle()
+        gone = self._index.forget(self._index.find_any(selectors))
+        for series_id in gone.tolist():
+            self._columns.pop(series_id, None)
+        return len(gone)
+
     async def drop(self, some: Sequence[Partition], at_ms: int) -> None:  # noqa: ARG002 - the port's
         self._settle()
         for one in some:

@@ -103,6 +103,9 @@ export class Client {
 
   retention = () => this.get<RetentionList>('api/retention', { limit: 1000 })
   setRetention = (items: readonly RetentionItem[]) => this.send<RetentionList>('PUT', 'api/retention', { items })
+  previewDeletion = (match: readonly string[]) => this.send<RetentionLoss>('POST', 'api/series/delete/preview', { match })
+  deleteSeries = (match: readonly string[], series: number) =>
+    this.send<RetentionLoss>('POST', 'api/series/delete', { match, series })
   diskUse = () => this.get<DiskUse>('api/retention/disk')
   previewRetention = (items: readonly RetentionItem[]) =>
     this.send<RetentionLoss>('POST', 'api/retention/preview', { items })

@@ -236,6 +236,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/series/delete/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Series Deletion
+         * @description What is kept of the series that fit any of the selectors: nothing is deleted.
+         */
+        post: operations["previewSeriesDeletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/series/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Series
+         * @description Delete series with all their samples and roll-ups. Answered when their bytes are off the disk: take a minute.
+         *
+         *     `series` must be the number that the preview told; 409 where it is another by now.
+         */
+        post: operations["deleteSeries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/retention": {
         parameters: {
             query?: never;
@@ -1856,6 +1898,19 @@ export interface components {
             /** Value */
             value: number | null;
         };
+        /** SeriesDeletion */
+        SeriesDeletion: {
+            /**
+             * Match
+             * @description selectors such as `{user="42"}`; a series that fits any of them is meant
+             */
+            match: string[];
+            /**
+             * Series
+             * @description how many series the preview told
+             */
+            series: number;
+        };
         /** SeriesList */
         SeriesList: {
             /** Items */
@@ -1916,6 +1971,14 @@ export interface components {
             labels: components["schemas"]["CountedLabel"][];
             /** Pairs */
             pairs: components["schemas"]["CountedPair"][];
+        };
+        /** SeriesToDelete */
+        SeriesToDelete: {
+            /**
+             * Match
+             * @description selectors such as `{user="42"}`; a series that fits any of them is meant
+             */
+            match: string[];
         };
         /**
          * Session
@@ -2703,6 +2766,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trend"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewSeriesDeletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeriesToDelete"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionLoss"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSeries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeriesDeletion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionLoss"];
                 };
             };
             /** @description An error, with a sentence for a person */

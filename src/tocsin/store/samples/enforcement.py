@@ -306,7 +306,7 @@ class Enforcer:
                 break
             begun.append(one)
         for table in dict.fromkeys(one.partition.table for one in begun if one.how == REWRITE):
-            await self._finished(table)
+            await self._finished(table.name)
         await self._write(
             lambda connection: self._enforced.note(connection, [one.partition for one in begun], rules, at_ms, DONE)
         )
@@ -398,14 +398,25 @@ class Enforcer:
         return int(await self._write(lambda one: doom(one, ids)))
 
     async def _doomed(self, job: int) -> str:
-        return doomed(await self._read(_database), job)
+        return doomed(await self._read(database_of), job)
 
-    async def _finished(self, table: Table) -> None:
-        """Raises StoreError where the engine cannot rewrite the partition; then it gives up."""
-        while unfinished := await self._read(lambda one: _unfinished(one, table.name)):
+    def alone(self) -> asyncio.Lock:
+        """While it is held nothing else is rewritten."""
+        return self._removing
+
+    async def finished(self, tables: Sequence[str]) -> None:
+        """Returns when nothing in these tables waits to be rewritten.
+
+        Raises StoreError where the engine cannot do it; then it gives up.
+        """
+        for table in tables:
+            await self._finished(table)
+
+    async def _finished(self, table: str) -> None:
+        while unfinished := await self._read(lambda one: _unfinished(one, table)):
             reasons = [reason for _, reason in unfinished if reason]
             if reasons:
-                await self._write(lambda one: _kill(one, table.name))
+                await self._write(lambda one: _kill(one, table))
                 raise StoreError(f"The sample store could not rewrite a partition: {reasons[0][:300]}")
             await asyncio.sleep(POLL_S)
 
@@ -450,7 +461,7 @@ def newest_part(connection: Connection, partition: Partition) -> int:
     return int(rows["n"][0])
 
 
-def _database(connection: Connection) -> str:
+def database_of(connection: Connection) -> str:
     return str(connection.read("select currentDatabase() as name", _NAME)["name"][0])
 
 

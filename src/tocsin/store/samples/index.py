@@ -309,6 +309,10 @@ class LabelIndex:
         table = self._table
         return np.asarray(np.sort(table.ids.data[self._find(table, matchers, start_ms, end_ms)]))
 
+    def find_any(self, selectors: Sequence[Sequence[Matcher]]) -> IdArray:
+        """The ids of the series that fit any of the selectors, rising."""
+        return np.unique(np.concatenate([np.zeros(0, np.uint64), *(self.find(one) for one in selectors)]))
+
     def series(
         self,
         matchers: Sequence[Matcher],

@@ -190,6 +190,9 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _F
 """What leads from version n to n + 1. Each can be done again, as the engine has no transaction for them."""
 
 
+OLD_PARTS_S = 60
+"""How long parts are kept that others have replaced."""
+
 TABLES = (
     "samples",
     "series",
@@ -259,5 +262,5 @@ def _durability(*, fsync: bool) -> str:
     """
     return (
         f"fsync_after_insert = {int(fsync)}, fsync_part_directory = {int(fsync)}, "
-        f"min_rows_to_fsync_after_merge = {int(fsync)}, old_parts_lifetime = 60"
+        f"min_rows_to_fsync_after_merge = {int(fsync)}, old_parts_lifetime = {OLD_PARTS_S}"
     )

@@ -23,7 +23,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, dump, enforcement, reader, retention, rollup
+from tocsin.store.samples import catalog, dump, enforcement, erasing, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.decimal import Exponents
@@ -263,6 +263,44 @@ class SampleStore:
             await self._staging.flush()  # what was committed before it was forgotten is not to come later
             await self._write.run(self._bury, gone)
         return len(gone)
+
+    async def fitting(self, selectors: Sequence[Sequence[Matcher]]) -> enforcement.Loss:
+        """What is kept of the series that fit any of the selectors. Takes some seconds at most."""
+
+        def count(connection: Connection) -> enforcement.Loss:
+            ids = self._index.find_any(selectors)
+            whole = [enforcement.Stretch(table, ids, -(2**62), 2**62) for table in enforcement.TABLES]
+            lost = enforcement.loss(connection, whole if len(ids) else [], len(self._index))
+            return replace(lost, series=len(ids))
+
+        return await self._reading(count)
+
+    async def erase(self, selectors: Sequence[Sequence[Matcher]]) -> int:
+        """Series that fit any of the selectors, with all that is kept of them; returns how many there were.
+
+        When it returns their bytes are off the disk. A series that is sent again starts anew; what is sent of it
+        meanwhile may be lost. Where it is broken off it can be repeated: what finds the series goes last. Raises
+        StoreError.
+        """
+        async with self._rolling, self._enforcer.alone():  # no bucket is computed from what is half gone
+            await self._staging.flush()
+            ids = await self._read.run(self._index.find_any, selectors)
+            if not len(ids):
+                return 0
+            gone = self._index.forget(ids)
+            await self._staging.flush()
+            await self._write.run(self._begin_erasing, ids)
+            await self._enforcer.finished(erasing.TABLES)
+            await erasing.remove_old_parts(
+                write=lambda work: self._write.run(work, self._parts.writing),
+                read=lambda work: self._read.run(self._parts.pool.use, work),
+            )
+            await self._write.run(enforcement.clear_doomed, self._parts.writing)
+        return len(gone)
+
+    def _begin_erasing(self, ids: IdArray) -> None:
+        """On the write thread. The labels of series that have come back since stay."""
+        erasing.begin(self._parts.writing, ids, self._index.forgotten(ids))
 
     async def append(self, batch: SampleBatch) -> None:
         """Returns when every row is durable. Raises QueueFullError or StoreError."""
