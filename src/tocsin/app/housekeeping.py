@@ -22,8 +22,8 @@ CROWDED_PERIOD_MS = 5 * MINUTE_MS
 
 
 class Housekeeping:
-    """Every minute the disk budget and expired keys; samples every hour, at the start, on a changed retention, and every
-    5 minutes while the room for series is nearly used up.
+    """Every minute the disk budget and expired keys; samples every hour, at the start, on a changed retention, and
+    every 5 minutes while the room for series is nearly used up.
 
     What must be rewritten for its policy is done in rounds, one a minute, until nothing is left.
     """
