@@ -97,19 +97,18 @@ async def encrypt(settings: Settings, data_dir: Path, world: World, seen: Seen) 
     key = settings.store.encryption_key
     if not key:
         raise UserError("Set store.encryption_key_file first; `tocsin key new FILE` makes a key.")
-    vault = open_vault(data_dir, key)
-    if vault is None and not holds_data(data_dir):
+    if open_vault(data_dir, key) is None and not holds_data(data_dir):
         await unlocked(settings, data_dir, world)
         return
-    if vault is not None and vault.work is None:
-        raise ConflictError(f"{data_dir} is encrypted already, with key {fingerprint(key)}.")
-    with PathLock(data_dir / FILE):
+    with _changing(data_dir, key) as vault:
         if vault is None:
             await _drain(settings, data_dir, world, None)
             with _alone(data_dir) as lock:
-                vault = Vault(KeyRing.fresh(), Work.ENCRYPT)
-                create(data_dir, vault, key)
-                await _finish(settings, data_dir, world, vault, key, lock, seen)
+                begun = Vault(KeyRing.fresh(), Work.ENCRYPT)
+                create(data_dir, begun, key)
+                await _finish(settings, data_dir, world, begun, key, lock, seen)
+        elif vault.work is None:
+            raise ConflictError(f"{data_dir} is encrypted already, with key {fingerprint(key)}.")
         else:
             await _resume(settings, data_dir, world, vault, Work.ENCRYPT, key, seen)
 
@@ -117,16 +116,15 @@ async def encrypt(settings: Settings, data_dir: Path, world: World, seen: Seen) 
 async def decrypt(settings: Settings, data_dir: Path, world: World, seen: Seen) -> None:
     """Raises UserError where the key is another one, a server runs or another change is unfinished; StoreError."""
     key = settings.store.encryption_key
-    vault = open_vault(data_dir, key)
-    if vault is None:
-        raise ConflictError(f"{data_dir} is not encrypted.")
-    with PathLock(data_dir / FILE):
+    with _changing(data_dir, key) as vault:
+        if vault is None:
+            raise ConflictError(f"{data_dir} is not encrypted.")
         if vault.work is None:
             await _drain(settings, data_dir, world, vault)
             with _alone(data_dir) as lock:
-                vault = replace(vault, work=Work.DECRYPT)
-                keep(data_dir, vault, key)
-                await _finish(settings, data_dir, world, vault, key, lock, seen)
+                begun = replace(vault, work=Work.DECRYPT)
+                keep(data_dir, begun, key)
+                await _finish(settings, data_dir, world, begun, key, lock, seen)
         else:
             await _resume(settings, data_dir, world, vault, Work.DECRYPT, key, seen)
 
@@ -139,24 +137,33 @@ async def rotate(settings: Settings, data_dir: Path, world: World, new: str, *, 
     """
     old = settings.store.encryption_key
     rotated = wanted_fingerprint(data_dir) == fingerprint(new)
-    vault = open_vault(data_dir, new if rotated else old)
-    if vault is None:
-        raise UserError(f"{data_dir} is not encrypted: `tocsin encrypt` does that.")
-    with PathLock(data_dir / FILE):
+    with _changing(data_dir, new if rotated else old) as vault:
+        if vault is None:
+            raise UserError(f"{data_dir} is not encrypted: `tocsin encrypt` does that.")
         if vault.work is not None:
             wanted = Work.REWRITE if rewrite else None
             await _resume(settings, data_dir, world, vault, wanted, new, seen)
         elif rewrite:
             await _drain(settings, data_dir, world, vault)
             with _alone(data_dir) as lock:
-                vault = Vault(vault.ring.with_new(), Work.REWRITE)
-                keep(data_dir, vault, new)
-                await _finish(settings, data_dir, world, vault, new, lock, seen)
+                begun = Vault(vault.ring.with_new(), Work.REWRITE)
+                keep(data_dir, begun, new)
+                await _finish(settings, data_dir, world, begun, new, lock, seen)
         elif rotated:
             raise ConflictError(f"{data_dir} is encrypted with key {fingerprint(new)} already.")
         else:
             keep(data_dir, vault, new)
             await _note(settings, data_dir, world, vault, "key.rotate", new)
+
+
+@contextmanager
+def _changing(data_dir: Path, key: str) -> Iterator[Vault | None]:
+    """The vault, which nobody else changes meanwhile. Where the key is wrong not even a lock is made."""
+    open_vault(data_dir, key)
+    if not data_dir.is_dir():
+        raise UserError(f"There is no data directory {data_dir}.")
+    with PathLock(data_dir / FILE):
+        yield open_vault(data_dir, key)
 
 
 async def _resume(

@@ -1,8 +1,8 @@
 """Moving every part of the embedded engine to another disk: how plain data becomes encrypted, and the other way.
 
 A part is moved whole: the engine copies it, takes the copy into use and removes the original. It does not sync the
-copy, so hard links to the originals (`freeze`) are kept until that is done here. A second run goes
-on where a first was stopped, and puts back from those links what a power cut has spoilt.
+copy, so hard links to the originals (`freeze`) are kept until that is done here. A second run goes on where a first was
+stopped, and puts back from those links what a power cut has spoilt.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ log = get_log("store")
 
 LINKS = "moving"
 MUTATION_WAITS = 1_200
+"""Of half a second each."""
 _WAIT = "select sleep(0.5)"
 _PART = Shape({"table": "String", "partition": "String", "name": "String", "disk": "String", "bytes": "UInt64"})
 _PATH = Shape({"path": "String"})
