@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +33,8 @@ from tocsin.model.series import SampleBatch
 Samples = Sequence[tuple[str, float]]
 """(the metric's name, value) of each; all at the time of the tests' clock."""
 
+Tags = Mapping[str, str]
+
 LONG = "x" * 300
 """A name that is longer than any may be."""
 
@@ -45,7 +47,7 @@ class Door:
 
     path: str
     source: str
-    body: Callable[[Samples], bytes]
+    body: Callable[[Samples, Tags], bytes]
     headers: dict[str, str] = field(default_factory=dict)
     full: int = 429
     some_refused: int = 400
@@ -58,48 +60,56 @@ class Door:
         return str(Labels.metric(self.stored_name(name), tags | dict([self.labels] if self.labels else [])))
 
 
-def json_push(samples: Samples) -> bytes:
-    return json.dumps([{"name": name, "value": value} for name, value in samples]).encode()
+def json_push(samples: Samples, tags: Tags) -> bytes:
+    return json.dumps([{"name": name, "value": value, "tags": tags} for name, value in samples]).encode()
 
 
-def text(samples: Samples) -> bytes:
-    return "".join(f"{name} {value}\n" for name, value in samples).encode()
+def text(samples: Samples, tags: Tags) -> bytes:
+    labels = ",".join(f'{name}="{value}"' for name, value in tags.items())
+    return "".join(f"{name}{{{labels}}} {value}\n" for name, value in samples).encode()
 
 
-def json_lines(samples: Samples) -> bytes:
-    return b"\n".join(json.dumps({"name": name, "value": value}).encode() for name, value in samples)
+def json_lines(samples: Samples, tags: Tags) -> bytes:
+    lines = [{"name": name, "value": value, "tags": tags} for name, value in samples]
+    return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-def series_lines(samples: Samples) -> bytes:
-    lines = [{"metric": {"__name__": name}, "values": [value], "timestamps": [AT_MS]} for name, value in samples]
+def series_lines(samples: Samples, tags: Tags) -> bytes:
+    lines = [{"metric": dict(tags, __name__=name), "values": [value], "timestamps": [AT_MS]} for name, value in samples]
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def csv(samples: Samples) -> bytes:
-    return "".join(["name,value\n", *(f"{name},{value}\n" for name, value in samples)]).encode()
+def csv(samples: Samples, tags: Tags) -> bytes:
+    rows = [("name", "value", *tags), *((name, str(value), *tags.values()) for name, value in samples)]
+    return "".join(",".join(row) + "\n" for row in rows).encode()
 
 
-def collectd(samples: Samples) -> bytes:
+def collectd(samples: Samples, tags: Tags) -> bytes:
+    """It knows no tags, but for one: what follows in its text is as long as the tags are."""
     told = {"dstypes": ["gauge"], "dsnames": ["value"], "time": AT_MS / 1_000, "host": "h"}
+    told |= {"type_instance": "".join(tags.values())}
     return json.dumps([{"values": [value], "plugin": name, "type": name} | told for name, value in samples]).encode()
 
 
-def influx(samples: Samples) -> bytes:
-    return "".join(f"{name} v={value}\n" for name, value in samples).encode()
+def influx(samples: Samples, tags: Tags) -> bytes:
+    labels = "".join(f",{name}={value}" for name, value in tags.items())
+    return "".join(f"{name}{labels} v={value}\n" for name, value in samples).encode()
 
 
-def remote_write_v1(samples: Samples) -> bytes:
-    sent = [Sent((("__name__", name),), [(AT_MS, value)]) for name, value in samples]
-    return bytes(cramjam.snappy.compress_raw(request_v1(sent)))
+def written(samples: Samples, tags: Tags) -> list[Sent]:
+    return [Sent((("__name__", name), *tags.items()), [(AT_MS, value)]) for name, value in samples]
 
 
-def remote_write_v2(samples: Samples) -> bytes:
-    sent = [Sent((("__name__", name),), [(AT_MS, value)]) for name, value in samples]
-    return bytes(cramjam.snappy.compress_raw(request_v2(sent)))
+def remote_write_v1(samples: Samples, tags: Tags) -> bytes:
+    return bytes(cramjam.snappy.compress_raw(request_v1(written(samples, tags))))
 
 
-def otlp(samples: Samples) -> dict[str, object]:
-    return request(*(gauge(name, point(AT_MS, value)) for name, value in samples))
+def remote_write_v2(samples: Samples, tags: Tags) -> bytes:
+    return bytes(cramjam.snappy.compress_raw(request_v2(written(samples, tags))))
+
+
+def otlp(samples: Samples, tags: Tags) -> dict[str, object]:
+    return request(*(gauge(name, point(AT_MS, value, dict(tags))) for name, value in samples))
 
 
 V1 = {"Content-Type": "application/x-protobuf"} | SNAPPY
@@ -122,12 +132,16 @@ DOORS = {
     "otlp protobuf": Door(
         "/v1/metrics",
         "otlp",
-        lambda samples: protobuf(otlp(samples)),
+        lambda samples, tags: protobuf(otlp(samples, tags)),
         {"Content-Type": "application/x-protobuf"},
         some_refused=200,
     ),
     "otlp json": Door(
-        "/api/v1/otlp/v1/metrics", "otlp", lambda samples: json.dumps(otlp(samples)).encode(), JSON, some_refused=200
+        "/api/v1/otlp/v1/metrics",
+        "otlp",
+        lambda samples, tags: json.dumps(otlp(samples, tags)).encode(),
+        JSON,
+        some_refused=200,
     ),
 }
 
@@ -144,8 +158,8 @@ class Refusing:
         raise self.error
 
 
-async def send(http: httpx.AsyncClient, door: Door, samples: Samples) -> httpx.Response:
-    return await http.post(door.path, content=door.body(samples), headers=door.headers)
+async def send(http: httpx.AsyncClient, door: Door, samples: Samples, tags: Tags | None = None) -> httpx.Response:
+    return await http.post(door.path, content=door.body(samples, tags or {}), headers=door.headers)
 
 
 async def stored(api: Api) -> dict[str, float]:
@@ -191,6 +205,23 @@ async def test_a_bad_sample_refuses_only_itself_and_is_counted_in_answer_metrics
     assert counted(api, source=door.source, reason="too long") == 2
     (line,) = [line for line in logs if line["event"] == "samples refused"]
     assert (line["source"], line["refused"], line["kinds"]) == (door.source, 2, "too long 2")
+
+
+@EVERY
+async def test_the_length_of_a_label_is_limited(api: Api, door: Door) -> None:
+    await _refuses_both(api, door, {"tag": "v" * 3_000}, "too long")
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS.values() if door.source != "collectd"])  # it has three
+async def test_the_number_of_labels_is_limited(api: Api, door: Door) -> None:
+    await _refuses_both(api, door, {f"tag{at}": "v" for at in range(70)}, "too many labels")
+
+
+async def _refuses_both(api: Api, door: Door, tags: Tags, kind: str) -> None:
+    async with api.client(Role.WRITER) as http:
+        answer = await send(http, door, [("a", 1.0), ("b", 2.0)], tags)
+    assert (answer.status_code, await stored(api)) == (400, {})
+    assert counted(api, source=door.source, reason=kind) == 2
 
 
 @EVERY
@@ -265,7 +296,7 @@ async def test_past_its_rate_a_token_is_refused_before_its_body_is_read(api: Api
     many = [(f"m{number}", 1.0) for number in range(20)]
     async with writing(api, rate=1) as http:
         assert (await send(http, door, many)).is_success
-        for content in (door.body([("late", 1.0)]), b"\x00 nonsense"):
+        for content in (door.body([("late", 1.0)], {}), b"\x00 nonsense"):
             answer = await http.post(door.path, content=content, headers=door.headers)
             assert (answer.status_code, answer.headers["retry-after"]) == (door.full, "11")
             assert b"may send 1 samples a second" in answer.content
