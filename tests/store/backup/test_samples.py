@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.support.backup import Forgetful, Full, backed_up, circumstances, folder, newest
@@ -28,6 +29,7 @@ from tocsin.model.series import MetricInfo, SampleBatch
 from tocsin.runtime.clock import Clock, FixedClock, LoopClock, SystemClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.backup import manifest as manifests
+from tocsin.store.backup.chunk import fetch, packing_of
 from tocsin.store.backup.manifest import Manifest
 from tocsin.store.backup.place import Folder, open_place
 from tocsin.store.backup.restore import put_samples
@@ -331,6 +333,19 @@ async def test_a_manifest_that_is_damaged_or_cut_short_is_no_backup(
             read(place, made.id, None)
     again = await backed_up(store, state, place, clock)
     assert verify(place, *read(place, again.id, None)) == ()
+
+
+async def test_a_manifest_that_says_impossible_things_is_not_believed(
+    place: Folder, state: State, clock: FixedClock
+) -> None:
+    store, key = MemorySampleStore(clock=clock), Cipher(KeyRing.fresh())
+    await store.append(walk(store))
+    made = await backed_up(store, state, place, clock, sealer=key)
+    with pytest.raises(UserError, match="encrypted with another key"):
+        packing_of(msgspec.structs.replace(made, salt="no hex"), key)
+    chunk = msgspec.structs.replace(next(made.chunks()), size=2**62)
+    with pytest.raises(StoreError, match="is damaged"):
+        fetch(place, packing_of(made, key), chunk)
 
 
 async def test_a_sealed_backup_needs_its_key(tmp_path: Path, place: Folder, state: State, clock: FixedClock) -> None:

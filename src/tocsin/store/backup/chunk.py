@@ -20,6 +20,8 @@ from tocsin.store.backup.place import Place
 
 FOLDER = "chunks"
 LEVEL = 3
+CONTENT_MAX = 2**30
+"""Bytes. Ours are some megabytes; a manifest that says more is not believed."""
 CHUNK, SALT = b"backup chunk", b"backup salt"
 """What is sealed."""
 
@@ -53,7 +55,7 @@ class Packing:
 
     def unpack(self, chunk: Chunk, packed: bytes) -> bytes:
         """Raises StoreError where the content is not what its name says."""
-        content = bytearray(chunk.size)
+        content = bytearray(chunk.size if chunk.size <= CONTENT_MAX else 0)
         try:
             plain = packed if self.sealer is None else self.sealer.open(packed, CHUNK)
             written = cramjam.zstd.decompress_into(plain, content)
@@ -74,7 +76,7 @@ def packing_of(manifest: Manifest, sealer: Sealer | None) -> Packing:
         )
     try:
         return Packing(sealer.open(bytes.fromhex(manifest.salt), SALT), sealer)
-    except StoreError:
+    except (StoreError, ValueError):
         raise UserError(
             f"The backup {manifest.id} was encrypted with another key. "
             "Set store.encryption_key to the one that it was made with."

@@ -159,7 +159,8 @@ class Bucket:
             yield
         except (BaseError, OSError) as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
-            raise StoreError(f"The storage {self} does not do what is asked: {said[0][:300].rstrip('.')}.") from error
+            plain = said[0].partition(": <?xml")[0][:300].rstrip(".")  # the rest is the storage's own page
+            raise StoreError(f"The storage {self} does not do what is asked: {plain}.") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -31,8 +31,8 @@ from tocsin.store.samples.schema import BUCKET_ROWS, BUCKETS, METRICS, ROWS, SAM
 
 PIECE_BYTES = 8_000_000
 """About so many bytes of columns make a piece; one with four times as many is cut."""
-TEXT_BYTES = 150
-"""What a text is taken for."""
+TEXT_BYTES = 500
+"""What a text is taken for: labels as JSON are seldom longer."""
 
 ID_MAX = 2**64 - 1
 
