@@ -21,10 +21,15 @@ STOP_TIMEOUT_S = 30.0
 
 
 class Front:
-    """Started with `start`; its data and its port outlive a `stop` or `kill`. `tls`: files of a certificate and key."""
+    """Started with `start`; its data and its port outlive a `stop` or `kill`.
 
-    def __init__(self, path: Path, tls: tuple[Path, Path] | None = None) -> None:
+    `tls`: files of a certificate and key.
+    `client_ca`: who must have signed the certificate of a client.
+    """
+
+    def __init__(self, path: Path, tls: tuple[Path, Path] | None = None, client_ca: Path | None = None) -> None:
         self._path = path
+        self._client_ca = client_ca
         self._tls = tls
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,6 +43,8 @@ class Front:
         arguments = ["--path", str(self._path), "--port", str(self._port), "--user", USER, "--password", PASSWORD]
         if self._tls is not None:
             arguments += ["--cert", str(self._tls[0]), "--key", str(self._tls[1])]
+        if self._client_ca is not None:
+            arguments += ["--client-ca", str(self._client_ca)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.clickhouse_front", *arguments],
             cwd=ROOT,
@@ -103,8 +110,8 @@ def server_url(kind: str, front: Front) -> str:
 
 
 @contextmanager
-def running_front(path: Path, tls: tuple[Path, Path] | None = None) -> Iterator[Front]:
-    front = Front(path, tls)
+def running_front(path: Path, tls: tuple[Path, Path] | None = None, client_ca: Path | None = None) -> Iterator[Front]:
+    front = Front(path, tls, client_ca)
     front.start()
     try:
         yield front

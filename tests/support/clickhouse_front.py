@@ -478,11 +478,15 @@ def main() -> None:
     options.add_argument("--password", default="")
     options.add_argument("--cert")
     options.add_argument("--key")
+    options.add_argument("--client-ca")
     given = options.parse_args()
     listener = Listener(given.port, Server(given.path, given.user, given.password))
     if given.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(given.cert, given.key)
+        if given.client_ca:
+            context.load_verify_locations(given.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
         listener.socket = context.wrap_socket(listener.socket, server_side=True)
     sys.stdout.write(f"{listener.server_address[1]}\n")
     sys.stdout.flush()

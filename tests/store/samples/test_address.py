@@ -62,6 +62,8 @@ def test_an_address_is_read(text: str, wanted: Address | None) -> None:
         ("clickhouse://db/m?cluster=a&quorum=most", "quorum: write auto, or the number"),
         ("clickhouse://db/m?cluster=a&quorum=0", "quorum: write auto, or the number"),
         ("clickhouse://db/m?quorum=2", "quorum needs a cluster"),
+        ("clickhouse://db/m?ca_cert=/a.pem", "ca_cert is for TLS; begin the URL with clickhouses://"),
+        ("clickhouse://db/m?secure=0&verify=0", "verify is for TLS"),
         ("clickhouse://db/m?ca_cert=", "ca_cert: name a file"),
     ],
 )

@@ -279,6 +279,21 @@ async def test_a_server_with_tls_is_trusted_by_its_authority_or_when_told_so(tmp
                 pass
 
 
+async def test_a_server_may_want_a_certificate_of_its_client_beside_the_password(tmp_path: Path) -> None:
+    authority = Authority()
+    ca_cert, _ = authority.pem.write(tmp_path, "ca")
+    tls = authority.issue("127.0.0.1").write(tmp_path, "server")
+    cert, key = authority.issue("tocsin").write(tmp_path, "client")
+    with running_front(tmp_path / "data", tls, ca_cert) as front:
+        url = front.url("m", f"?ca_cert={ca_cert}")
+        async with open_store(NOWHERE, CLOCK, at(f"{url}&client_cert={cert}&client_key={key}")) as store:
+            await put(store, 1.0)
+            assert await values(store) == [1.0]
+        with pytest.raises(StoreError, match="does not answer: "):
+            async with open_store(NOWHERE, CLOCK, at(url)):
+                pass
+
+
 async def test_a_file_of_certificates_that_is_not_there_is_named(front: Front) -> None:
     url = front.url(options="?secure=1&ca_cert=nowhere.pem")
     with pytest.raises(UserError, match=r"ca_cert: cannot read nowhere\.pem"):

@@ -15,6 +15,7 @@ from tocsin.model.errors import UserError
 SCHEMES = {"clickhouse": False, "clickhouses": True}
 PORT, TLS_PORT = 8123, 8443
 
+_TLS_OPTIONS = ("verify", "ca_cert", "client_cert", "client_key")
 _HELP = "Write store.url like clickhouse://user:password@host:8123/database."
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLUSTER = re.compile(r"[\w.-]+", re.ASCII)
@@ -68,6 +69,9 @@ def parse_address(text: str) -> Address:
     if "quorum" in options and "cluster" not in options:
         raise UserError("store.url: quorum needs a cluster.", field="url")
     secure = bool(options.setdefault("secure", secure)) or secure
+    lost = [name for name in _TLS_OPTIONS if name in options]
+    if lost and not secure:
+        raise UserError(f"store.url: {lost[0]} is for TLS; begin the URL with clickhouses://", field="url")
     return Address(
         host=host,
         port=port or (TLS_PORT if secure else PORT),

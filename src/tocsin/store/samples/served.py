@@ -246,6 +246,8 @@ def _client(address: Address, patience: Duration) -> Any:
 
     names = {"client_key": "client_cert_key"}
     tls: dict[str, Any] = {names.get(option, option): file for option, file in files.items() if file}
+    if address.client_cert and address.password:
+        tls["tls_mode"] = "strict"  # else the certificate stands in the place of the password
     return clickhouse_connect.get_client(
         interface="https" if address.secure else "http",
         host=address.host,
