@@ -214,6 +214,14 @@ def test_what_only_one_server_knows_of_itself_is_asked_through_the_layout() -> N
     assert asking - EMBEDDED_ONLY == {"engine.py"}
 
 
+def test_old_parts_are_looked_for_on_every_server() -> None:
+    assert CLUSTER.asked("{old_parts}") == (
+        "(select replaceRegexpOne(it.table, '_local$', '') as table, hostName() as host, name "
+        "from clusterAllReplicas('blue', system.parts) as it "
+        "where not active and it.database = 'm' and endsWith(it.table, '_local'))"
+    )
+
+
 @pytest.mark.parametrize("quorum", ["", "&quorum=auto"])
 def test_what_a_cluster_is_asked_of_every_statement(clickhouse_server: Front, quorum: str) -> None:
     url = clickhouse_server.url(options=f"?cluster=one&write_timeout=30s{quorum}")

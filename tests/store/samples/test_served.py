@@ -21,6 +21,7 @@ from tests.support.samples import UNSYNCED, AnyStore, batch, open_store, rows
 from tocsin.model.duration import Duration
 from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import parse_selector
 from tocsin.model.series import SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
@@ -33,6 +34,7 @@ from tocsin.store.settings import StoreSettings
 
 NOW = 1_800_000_000_000
 CPU = Labels.metric("system.cpu.usage")
+CPU_SELECTOR = '{__name__="system.cpu.usage"}'
 NOWHERE = Path("nowhere")
 CLOCK = FixedClock(NOW)
 SAMPLES_INSERT = "insert into samples"
@@ -299,6 +301,20 @@ async def test_a_file_of_certificates_that_is_not_there_is_named(front: Front) -
     with pytest.raises(UserError, match=r"ca_cert: cannot read nowhere\.pem"):
         async with open_store(NOWHERE, CLOCK, at(url)):
             pass
+
+
+@pytest.mark.parametrize("options", ["", "?cluster=one"])
+async def test_series_are_erased_from_a_server(front: Front, options: str) -> None:
+    settings = at(front.url(options=options))
+    threads = ThreadOffload("erase", 1)
+    async with open_store(NOWHERE, CLOCK, settings, offload=threads) as store:
+        await store.append(batch(store, [(CPU, NOW, 1.0), (Labels.metric("other"), NOW, 2.0)]))
+        assert await store.erase([parse_selector(CPU_SELECTOR)]) == 1
+        assert await values(store) == [2.0]
+    threads.close()
+    async with open_store(NOWHERE, CLOCK, settings) as store:
+        assert [str(labels) for labels in await store.series([])] == [str(Labels.metric("other"))]
+        assert (await store.stats()).samples == 1
 
 
 async def test_a_cluster_that_the_server_does_not_know_is_named_with_those_it_knows(front: Front) -> None:

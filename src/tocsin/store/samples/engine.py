@@ -21,6 +21,9 @@ PARTS = "{parts}"
 MUTATIONS = "{mutations}"
 """Stands for the rewrites of tables: `table`, `mutation_id`, `is_done`, `latest_fail_reason`."""
 
+OLD_PARTS = "{old_parts}"
+"""Stands for parts that others have replaced and that are still on a disk: `table`, `host`, `name`."""
+
 PARTS_COLUMNS = "partition_id, name, rows, bytes_on_disk, hash_of_all_files, max_block_number"
 MUTATIONS_COLUMNS = "mutation_id, is_done, latest_fail_reason"
 
@@ -32,7 +35,8 @@ def locally(sql: str) -> str:
         "where active and database = currentDatabase())"
     )
     mutations = f"(select table, {MUTATIONS_COLUMNS} from system.mutations where database = currentDatabase())"  # noqa: S608
-    return sql.replace(PARTS, parts).replace(MUTATIONS, mutations)
+    old = "(select table, '' as host, name from system.parts where not active and database = currentDatabase())"
+    return sql.replace(PARTS, parts).replace(MUTATIONS, mutations).replace(OLD_PARTS, old)
 
 
 class Connection(Protocol):

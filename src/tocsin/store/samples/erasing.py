@@ -13,7 +13,7 @@ from typing import Any
 from tocsin.model.errors import StoreError
 from tocsin.model.series import IdArray
 from tocsin.store.samples.enforcement import begin_delete, database_of, doom, doomed
-from tocsin.store.samples.engine import Connection
+from tocsin.store.samples.engine import OLD_PARTS, Connection
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.schema import OLD_PARTS_S
 
@@ -64,11 +64,9 @@ async def remove_old_parts(
 
 
 def _old_parts(connection: Connection) -> set[str]:
-    """On a cluster those of the server that is asked."""
-    tables = ", ".join(f"'{table}', '{table}_local'" for table in TABLES)
+    tables = ", ".join(f"'{table}'" for table in TABLES)
     rows = connection.read(
-        "select concat(table, ' ', name) as name from system.parts "  # noqa: S608 - our own tables
-        f"where not active and database = currentDatabase() and table in ({tables})",
+        f"select concat(host, ' ', table, ' ', name) as name from {OLD_PARTS} where table in ({tables})",  # noqa: S608 - our own
         _NAMES,
     )
     return set(rows["name"])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tocsin.store.samples.engine import MUTATIONS, MUTATIONS_COLUMNS, PARTS, PARTS_COLUMNS
+from tocsin.store.samples.engine import MUTATIONS, MUTATIONS_COLUMNS, OLD_PARTS, PARTS, PARTS_COLUMNS
 
 LOCAL = "_local"
 PATH = "/clickhouse/tables/{uuid}/{shard}"
@@ -73,10 +73,11 @@ class Cluster:
         raise ValueError(f"it is not known how to say this to a cluster: {sql.strip()[:200]}")
 
     def asked(self, sql: str) -> str:
-        """Parts are counted on one replica of each shard; a rewrite is done when every replica has done it."""
-        return sql.replace(
-            PARTS, self._of("cluster", "parts", f"_shard_num as shard, {PARTS_COLUMNS}", "active")
-        ).replace(MUTATIONS, self._of("clusterAllReplicas", "mutations", MUTATIONS_COLUMNS, "1"))
+        """Parts are counted on one replica of each shard; a rewrite is done, and old parts are gone, on every one."""
+        parts = self._of("cluster", "parts", f"_shard_num as shard, {PARTS_COLUMNS}", "active")
+        mutations = self._of("clusterAllReplicas", "mutations", MUTATIONS_COLUMNS, "1")
+        old = self._of("clusterAllReplicas", "parts", "hostName() as host, name", "not active")
+        return sql.replace(PARTS, parts).replace(MUTATIONS, mutations).replace(OLD_PARTS, old)
 
     def _of(self, function: str, table: str, columns: str, where: str) -> str:
         return (
