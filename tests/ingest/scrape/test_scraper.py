@@ -165,6 +165,47 @@ def test_a_target_that_goes_ends_its_series_and_its_report() -> None:
     assert scene.values('x{instance="b:1", job="node"}') == [1.0, 1.0]
 
 
+def test_many_targets_that_go_end_together_and_delay_no_other() -> None:
+    async def play() -> tuple[Scene, int]:
+        scene = Scene()
+        names = [f"host{number}" for number in range(50)]
+        scene.site.pages |= dict.fromkeys([*names, "a"], "x 1\n")
+        await scene.jobs(node("a:1", *[f"{name}:1" for name in names]))
+        async with scene.running():
+            await asyncio.sleep(10)
+            before = len(scene.sink.batches)
+            await scene.jobs(node())
+            await asyncio.sleep(0.01)
+            ended = len(scene.sink.batches) - before
+            await asyncio.sleep(20)
+        return scene, ended
+
+    scene, ended = run(play)
+    assert ended == 1
+    assert scene.values('up{instance="host7:1", job="node"}') == [1.0, "stale"]
+    assert scene.values(X) == [1.0] * 3
+
+
+def test_an_end_that_the_store_does_not_take_is_tried_again() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        scene.site.pages |= {"a": "x 1\n", "b": "x 1\n"}
+        await scene.jobs(node("a:1", "b:1"))
+        async with scene.running():
+            await asyncio.sleep(10)
+            scene.sink.error = QueueFullError("There is no room.")
+            await scene.jobs(node("b:1"))
+            await asyncio.sleep(5)
+            scene.sink.error = None
+            await asyncio.sleep(15)
+        return scene
+
+    scene = run(play)
+    assert scene.values(X) == [1.0, "stale"]
+    assert scene.values(UP) == [1.0, "stale"]
+    assert len(scene.site.times("b")) >= 2
+
+
 def test_a_target_that_was_never_reached_has_nothing_to_end_but_its_report() -> None:
     async def play() -> Scene:
         scene = Scene()

@@ -44,6 +44,9 @@ KNOWN_ROWS_AT_ONCE = 10_000
 ADDED_AT_ONCE = 100
 """New targets before others get a turn: 5 ms."""
 
+ENDS_TRIED = 60
+ENDS_PAUSE_S = 1.0
+
 ALIGN_MS_MAX = 10
 ALIGN_PART = 100
 """A scrape that begins up to 10 ms late (and 1 % of its interval) is dated at its planned moment: even times take
@@ -134,6 +137,7 @@ class Scraper:
         self._offload = offload
         self._watched: dict[tuple[str, Labels], Watched] = {}
         self._leaving: list[Watched] = []
+        self._letting_go: asyncio.Task[None] | None = None
         self._queue: list[tuple[float, int, Watched]] = []
         self._turn = 0
         self._room = asyncio.Semaphore(settings.concurrency)
@@ -169,11 +173,12 @@ class Scraper:
     async def run(self) -> None:
         try:
             while True:
-                await self._let_go()
+                self._start_letting_go()
                 self._start_due(self._clock.monotonic_s())
                 await self._pause()
         finally:
-            running = [one.running for one in self._watched.values() if one.running is not None]
+            tasks = [self._letting_go, *(one.running for one in (*self._watched.values(), *self._leaving))]
+            running = [task for task in tasks if task is not None]
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -326,22 +331,46 @@ class Scraper:
         for watched in (*self._watched.values(), *self._leaving):
             await watched.caller.close()
 
+    def _start_letting_go(self) -> None:
+        """Beside the scrapes, which must not wait for the store."""
+        if self._leaving and self._letting_go is None:
+            self._letting_go = asyncio.create_task(self._let_go(), name="end of targets")
+            self._letting_go.add_done_callback(self._let_go_ended)
+
+    def _let_go_ended(self, task: asyncio.Task[None]) -> None:
+        self._letting_go = None
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of targets crashed", exc_info=error)
+
     async def _let_go(self) -> None:
-        """End the series of targets that are scraped no longer."""
+        """End the series of targets that are scraped no longer, all together."""
         leaving, self._leaving = self._leaving, []
+        running = [watched.running for watched in leaving if watched.running is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        gone: list[Labels] = []
         for watched in leaving:
-            if watched.running is not None:
-                watched.running.cancel()
-                await asyncio.wait([watched.running])
             await watched.caller.close()
-            gone = watched.stale_series
-            if gone:
-                at_ms = self._clock.now_ms()
-                rows = digest.with_extras(digest.EMPTY, gone, (), (), at_ms)
-                try:
-                    await self._append(rows, ())
-                except TransientError as error:
-                    log.warning("the end of a target's series was not stored", url=watched.target.url, why=str(error))
+            gone += watched.stale_series
+        at_ms = self._clock.now_ms()
+        for start in range(0, len(gone), ROWS_AT_ONCE):
+            await self._store_ends(gone[start : start + ROWS_AT_ONCE], at_ms)
+
+    async def _store_ends(self, gone: Sequence[Labels], at_ms: int) -> None:
+        """Tried for a minute: no later scrape would make it good."""
+        rows, why = digest.with_extras(digest.EMPTY, gone, (), (), at_ms), ""
+        for _ in range(ENDS_TRIED):
+            try:
+                await self._appender.append(rows, SOURCE)
+            except TransientError as error:
+                why = str(error)
+                await asyncio.sleep(ENDS_PAUSE_S)
+            else:
+                return
+        log.warning("the end of series was not stored", series=len(gone), why=why)
 
 
 def aligned(now_ms: int, offset_ms: int, interval_ms: int) -> int:
