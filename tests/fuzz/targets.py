@@ -11,7 +11,19 @@ from tests.support.remote_write import Sent, metadata_v1, request_v1, request_v2
 from tocsin.api.bodies import unpack
 from tocsin.ingest.rows import Rejection, Rows
 from tocsin.ingest.settings import IngestSettings
-from tocsin.ingest.wire import exposition, graphite, influx, json_push, otlp, remote_write, statsd
+from tocsin.ingest.wire import (
+    collectd,
+    csv_rows,
+    exposition,
+    graphite,
+    influx,
+    json_lines,
+    json_push,
+    otlp,
+    otlp_weight,
+    remote_write,
+    statsd,
+)
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries, Version
 from tocsin.model.errors import LimitError, UserError
@@ -100,6 +112,25 @@ def _influx(body: bytes) -> None:
     sound(influx.parse(body, NOW_MS, LIMITS).rows)  # a line of which one field is refused is not refused as a whole
 
 
+def _json_lines(body: bytes) -> None:
+    sound(json_lines.parse(body, NOW_MS, LIMITS).rows)  # as may be a line of many samples
+
+
+def _csv(form: str) -> Callable[[bytes], None]:
+    def run(body: bytes) -> None:
+        sound(csv_rows.parse(body, NOW_MS, LIMITS, form=form).rows)
+
+    return run
+
+
+def _collectd(body: bytes) -> None:
+    sound(collectd.parse(body, LIMITS).rows)
+
+
+def _otlp_weight(body: bytes) -> None:
+    otlp_weight.Count(body, LIMITS.samples_max).walk(0, len(body), "request", 0)
+
+
 def _statsd(datagram: bytes) -> None:
     read = statsd.parse(datagram)
     for each in read.readings:
@@ -128,6 +159,14 @@ h_sum 5.5e-3
 {"utf.8",b="c"} NaN
 """
 JSON = b'[{"name":"a","value":1.5,"tags":{"b":"c"},"timestamp":"2026-01-02T03:04:05Z"},{"name":"b","value":"NaN"}]'
+LINES = b"""{"metric":{"__name__":"a","b":"c"},"values":[1,null,"NaN",2.5],"timestamps":[1,2,3.0,4.5]}
+{"name":"a","value":"-Inf","tags":{"b":1},"timestamp":1800000000.5}
+"""
+CSV = b'name,value,time,b\na,1.5,2026-01-02T03:04:05Z,"c ""d""\ne"\nb,NaN,1800000000,\n'
+COLLECTD = (
+    b'[{"values":[1,null],"dstypes":["derive","gauge"],"dsnames":["rx","value"],"time":1800000000.123,"interval":10,'
+    b'"host":"h","plugin":"interface","plugin_instance":"eth0","type":"if_octets","type_instance":"a","meta":{"x":1}}]'
+)
 OTLP_JSON = (
     b'{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a"}}]},'
     b'"scopeMetrics":[{"metrics":[{"name":"m","unit":"By","sum":{"aggregationTemporality":1,"isMonotonic":true,'
@@ -146,6 +185,11 @@ TARGETS: Mapping[str, Target] = {
     "influx": Target(_influx, (b'cpu\\ a,host=x,b=c\\, usage=1.5,n=3i,on=t,s="a b" 1800000000000000000\n',)),
     "graphite": Target(_pair(graphite.parse), (b"a.b.c;t=v 1.5 1800000000\na.b -1 -1\n",)),
     "statsd": Target(_statsd, (b"a:1|c|@0.1|#k:v,k2\nb:1:2:3|h\n_e{1,1}:a|b\n_sc|n|0\ng:-3|g|T1800000000",)),
+    "json_lines": Target(_json_lines, (LINES,)),
+    "csv": Target(_csv(""), (CSV,)),
+    "csv_columns": Target(_csv("1:label:a,2:metric:b,3:time:unix_s,4:metric:c"), (b'x,1,1800000000,2\n"y",Inf,,\n',)),
+    "collectd": Target(_collectd, (COLLECTD,)),
+    "otlp_weight": Target(_otlp_weight, (OTLP_PROTO,)),
     "json": Target(_pair(json_push.parse), (JSON,)),
     "packed": Target(_packed, (b"\x00\x1f\x8b\x08\x00", b"\x02\x05\x10hello", b"\x03\x28\xb5\x2f\xfd\x04\x00")),
 }

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from tests.support.otlp import gauge, histogram, point, protobuf, request
 from tests.support.remote_write import block
 
-from tocsin.ingest.wire.otlp_weight import WEIGHED_FROM, _Count, check_json, check_protobuf
+from tocsin.ingest.wire.otlp_weight import WEIGHED_FROM, Count, check_json, check_protobuf
 from tocsin.model.errors import TooLargeError, UserError
 
 MANY = 2**62
 
 
 def weigh(body: bytes, most: int = MANY) -> int:
-    count = _Count(body, most)
+    count = Count(body, most)
     count.walk(0, len(body), "request", 0)
     return count.messages
 

@@ -60,7 +60,7 @@ _TOO_MANY = "The request holds more than {most} messages, as attributes and data
 def check_protobuf(body: bytes, messages_max: int = MESSAGES_MAX) -> None:
     """Raises TooLargeError where there are too many, UserError where the bytes are no messages."""
     if len(body) > WEIGHED_FROM:
-        _Count(body, messages_max).walk(0, len(body), "request", 0)
+        Count(body, messages_max).walk(0, len(body), "request", 0)
 
 
 def check_json(body: bytes, messages_max: int = MESSAGES_MAX, numbers_max: int = NUMBERS_MAX) -> None:
@@ -71,7 +71,9 @@ def check_json(body: bytes, messages_max: int = MESSAGES_MAX, numbers_max: int =
         raise TooLargeError(f"The request holds more than {numbers_max} numbers and fields; send it in parts.")
 
 
-class _Count:
+class Count:
+    """Of one body; no more than `most`."""
+
     def __init__(self, body: bytes, most: int) -> None:
         self._body = body
         self._most = most
