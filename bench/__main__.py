@@ -16,6 +16,7 @@ ALL = {
     "codecs": "layouts and codecs of samples over real shapes; the whole store beside VictoriaMetrics",
     "index": "a million series: memory, loading, finding, and all of them new at once",
     "encryption": "what encryption costs: inserts, reads, bytes a sample, with and without",
+    "retention": "clean-up of a day of samples, dropped and rewritten, while inserts go on",
     "arrival": "samples against rules",
     "host": "what reading the host costs",
     "backup": "both stores into a folder, read back, and restored",

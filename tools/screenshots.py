@@ -19,7 +19,16 @@ from tests.support.server import ServerProcess
 
 PAGES = (
     *("", "alerts", "history", "rules", "rules/1", "rules/new"),
-    *("metrics", "metrics/system.cpu.usage", "cardinality", "targets", "targets/1", "targets/new", "outbox"),
+    *(
+        "metrics",
+        "metrics/system.cpu.usage",
+        "cardinality",
+        "targets",
+        "targets/1",
+        "targets/new",
+        "outbox",
+        "retention",
+    ),
 )
 SETTINGS = ("settings", "settings/users", "settings/tokens", "settings/audit", "settings/backups")
 LOOKS = {
