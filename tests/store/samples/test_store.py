@@ -20,6 +20,8 @@ from tocsin.model.series import EMPTY_BLOCK, MetricInfo, SampleBatch
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
+from tocsin.store.samples import catalog
+from tocsin.store.samples.index import Spans
 from tocsin.store.samples.journal import Journal
 from tocsin.store.samples.native import Shape
 from tocsin.store.samples.reader import FEW_SERIES
@@ -75,6 +77,18 @@ async def test_a_forgotten_series_stays_forgotten_and_one_that_came_back_stays(p
         with pytest.raises(KeyError):
             store.labels(CPU.series_id())
         assert store.intern(CPU) == CPU.series_id()
+
+
+async def test_a_series_that_another_process_writes_is_not_forgotten(path: Path) -> None:
+    clock = FixedClock(NOW)
+    async with open_store(path, clock) as store:
+        await put(store, (CPU, NOW, 1.0), (DISK, NOW, 1.0))
+        await store.flush()
+        clock.advance(1_000 * DAY_MS)
+        ids, day = np.array([CPU.series_id()], np.uint64), np.array([clock.now_ms() // DAY_MS])
+        catalog.insert_days(store._parts.writing, Spans(ids, day, day))
+        await store.clean_up(clock.now_ms())
+        assert await store.series([]) == (CPU,)
 
 
 async def test_rows_of_forgotten_series_leave_the_disk(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tocsin.model.labels import Labels
 from tocsin.model.series import IdArray
-from tocsin.store.samples.engine import Connection
+from tocsin.store.samples.engine import IDS, Connection
 from tocsin.store.samples.index import LabelIndex, Spans
 from tocsin.store.samples.journal import NewSeries
 from tocsin.store.samples.native import Shape
@@ -41,12 +41,19 @@ def load(connection: Connection, index: LabelIndex) -> None:
     key = 0
     while not _loaded(connection, index, key):
         key += 1
+    index.load_spans(days(connection))
+
+
+def days(connection: Connection, ids: IdArray | None = None) -> Spans:
+    """Between which days series have samples; of these ids only."""
+    where = "" if ids is None else f"where id in {IDS} "
     rows = connection.read(
-        "select id, toInt64(min(series_days.first)) as first, toInt64(max(series_days.last)) as last "
-        "from series_days group by id",
+        "select id, toInt64(min(series_days.first)) as first, toInt64(max(series_days.last)) as last "  # noqa: S608 - our own
+        f"from series_days {where}group by id",
         SERIES_DAYS,
+        ids,
     )
-    index.load_spans(Spans(rows["id"], rows["first"], rows["last"]))
+    return Spans(rows["id"], rows["first"], rows["last"])
 
 
 def _loaded(connection: Connection, index: LabelIndex, key: int) -> bool:

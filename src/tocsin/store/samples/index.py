@@ -131,14 +131,20 @@ class LabelIndex:
             self._table.saved.data[start : self._table.size] = True
 
     def load_spans(self, spans: Spans) -> None:
-        """What the engine has kept of the days of series; those of no series are left out."""
+        """What the engine has kept of the days of series, each once; those of no series are left out.
+
+        What is known to the millisecond stays so where the engine knows of no other day.
+        """
         with self._changing:
-            table = self._table
-            ordinals = table.ordinals(spans.ids)
-            known = ordinals >= 0
-            at, first, last = ordinals[known], spans.first[known], spans.last[known]
-            table.kept_first.data[at], table.kept_last.data[at] = first, last
-            table.first.data[at], table.last.data[at] = first * DAY_MS, (last + 1) * DAY_MS - 1
+            for table in self._tables():
+                ordinals = table.ordinals(spans.ids)
+                known = ordinals >= 0
+                at, first, last = ordinals[known], spans.first[known], spans.last[known]
+                table.kept_first.data[at] = np.minimum(table.kept_first.data[at], first)
+                table.kept_last.data[at] = np.maximum(table.kept_last.data[at], last)
+                before, after = first < table.first.data[at] // DAY_MS, last > table.last.data[at] // DAY_MS
+                table.first.data[at[before]] = first[before] * DAY_MS
+                table.last.data[at[after]] = (last[after] + 1) * DAY_MS - 1
 
     def labels(self, series_id: int) -> Labels:
         """Raises KeyError for an id that was never interned, or long forgotten."""

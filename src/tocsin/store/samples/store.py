@@ -388,12 +388,12 @@ class SampleStore:
 
     async def _forget_silent(self, at_ms: int) -> None:
         """Series with nothing left; where the index is nearly full, those that have but old roll-ups, oldest first."""
-        silent = await self._read.run(self._silent, at_ms, lambda lengths: lengths.longest_ms)
+        silent = await self._silent(at_ms, lambda lengths: lengths.longest_ms)
         forgotten = await self.forget(silent)
         if forgotten:
             log.info("series without samples forgotten", series=forgotten)
         crowd = self._index.crowd()
-        silent = await self._read.run(self._silent, at_ms, lambda lengths: lengths.raw_ms) if crowd else silent[:0]
+        silent = await self._silent(at_ms, lambda lengths: lengths.raw_ms) if crowd else silent[:0]
         crowded = await self.forget(silent[:crowd])
         if crowded:
             log.warning(
@@ -405,8 +405,17 @@ class SampleStore:
         await self._folding(partial(catalog.purge, day=gone_ms // DAY_MS))
         await self._read.run(self._index.compact, at_ms)
 
-    def _silent(self, at_ms: int, kept: Callable[[Lengths], int]) -> IdArray:
-        return self.cuts.silent(at_ms, kept, self._index.silent)
+    async def _silent(self, at_ms: int, kept: Callable[[Lengths], int]) -> IdArray:
+        """Those without a sample so long, the longest silent first. The engine is asked: others may write to it too."""
+
+        def look(connection: Connection) -> IdArray:
+            silent = self.cuts.silent(at_ms, kept, self._index.silent)
+            if not len(silent):
+                return silent
+            self._index.load_spans(catalog.days(connection, silent))
+            return self.cuts.silent(at_ms, kept, self._index.silent)
+
+        return await self._reading(look)
 
     async def enforce(self, at_ms: int) -> enforcement.Removed:
         """One round of removing what is past its policy from partitions that hold other series too."""
