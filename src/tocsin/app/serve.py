@@ -19,6 +19,7 @@ from tocsin.app.wiring import Server, open_server
 from tocsin.app.world import real_world
 from tocsin.model.errors import UserError
 from tocsin.runtime.log import configure_logs, get_log
+from tocsin.runtime.memory import forget_code, give_back_large_blocks
 from tocsin.version import __version__
 
 log = get_log("app")
@@ -26,6 +27,7 @@ log = get_log("app")
 BACKLOG = 2048
 SHUTDOWN_GRACE_S = 5
 RELOAD = "reload"
+ENGINE_LIBRARY = "_chdb"
 DEAD_CLIENT_MS = 30_000
 
 
@@ -33,6 +35,7 @@ def serve(config: Path | None, data_dir: Path, listen: str | None) -> None:
     """Returns when the server was told to stop and everything is closed. Raises UserError, StoreError."""
     settings = load_settings(config, os.environ, {("server", "listen"): listen})
     configure_logs(settings.log.level, settings.log.form)
+    give_back_large_blocks()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, config, data_dir))
 
@@ -63,6 +66,7 @@ async def _serve(settings: Settings, config: Path | None, data_dir: Path) -> Non
             loop.add_signal_handler(stop, lambda: setattr(web, "should_exit", True))
         write_address(data_dir, url)
         _greet(url, server.sign_in_link)
+        forget_code(ENGINE_LIBRARY)
         try:
             await web.serve(sockets=[listener])
         finally:
