@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 from tests.simulation.world import START_MS, Machine, MailServer, virtual_world
+from tests.support.backup import circumstances
 from tests.support.server import ServerProcess
+from tests.support.state import AT_MS, an_entry, open_kind
 from tests.support.virtual_time import run_virtual
 
+from tocsin.app.backups import Backups, places_of
 from tocsin.app.config import Settings, load_settings
 from tocsin.app.wiring import Server, open_server
 from tocsin.ingest.settings import HostSettings
@@ -21,11 +26,18 @@ from tocsin.model.backup import Backup, BackupState
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.errors import UserError
 from tocsin.model.page import PageRequest
-from tocsin.runtime.clock import LoopClock
+from tocsin.runtime.clock import FixedClock, LoopClock
+from tocsin.runtime.offload import InlineOffload
+from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.backup.manifest import ids
 from tocsin.store.backup.place import Folder
 from tocsin.store.backup.settings import BackupSettings
+from tocsin.store.backup.write import Stores
 from tocsin.store.memory import MemorySampleStore
+from tocsin.store.state.backups import INTERRUPTED
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -77,17 +89,43 @@ def test_a_scheduled_backup_that_fails_is_tried_again_soon(tmp_path: Path) -> No
     run_virtual(scenario)
 
 
-def test_a_backup_that_the_end_of_the_server_broke_off_is_said_to_be_so(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with a_server(tmp_path) as (server, _):
-            begun = await server.services.backups.start(str(tmp_path / "b"), SYSTEM)
-            assert begun.state is BackupState.RUNNING
-        async with a_server(tmp_path) as (server, _):
-            (ended,) = await tried(server)
-            assert (ended.state, ended.error) == (BackupState.FAILED, "The server ended while it was being made.")
-        assert ids(Folder(tmp_path / "b")) == []
+class Stuck(InlineOffload):
+    """Does some things and then none any more."""
 
-    run_virtual(scenario)
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.stuck = asyncio.Event()
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._room -= 1
+        if self._room < 0:
+            self.stuck.set()
+            await asyncio.Event().wait()
+        return await super().run(work, *args, **kwargs)
+
+
+async def test_a_backup_that_is_broken_off_says_so_and_leaves_none(tmp_path: Path) -> None:
+    clock, offload = FixedClock(AT_MS), Stuck(4)
+    settings, samples = BackupSettings(), MemorySampleStore(clock=clock)
+    about = replace(circumstances(clock), offload=offload)
+    async with open_kind("sqlite memory", tmp_path) as state:
+        stores = Stores(samples, state)
+        backups = Backups(stores, state.backups, settings, about, Telemetry(), places_of(settings))
+        begun = await backups.start(str(tmp_path / "b"), SYSTEM)
+        assert begun.state is BackupState.RUNNING
+        await offload.stuck.wait()
+        await backups.close()
+        ended = await backups.get(begun.id)
+        assert (ended.state, ended.error) == (BackupState.FAILED, INTERRUPTED)
+    assert ids(Folder(tmp_path / "b")) == []
+
+
+async def test_what_ran_when_the_server_was_killed_has_failed_at_the_next_start(tmp_path: Path) -> None:
+    async with open_kind("sqlite memory", tmp_path) as state:
+        begun = await state.backups.add(Backup(0, "/b", BackupState.RUNNING, "anna", AT_MS), an_entry())
+        await state.backups.fail_running(AT_MS + 1)
+        ended = await state.backups.get(begun.id)
+        assert (ended.state, ended.error, ended.finished_at_ms) == (BackupState.FAILED, INTERRUPTED, AT_MS + 1)
 
 
 @pytest.mark.parametrize(
