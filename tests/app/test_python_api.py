@@ -16,9 +16,12 @@ import pytest
 import tocsin
 from tocsin import SYSTEM_HEALTH_ALERTS, AlertConfigManager, AlertNotifier, MetricAnalyzer, MetricStorage
 from tocsin.app.embedded import close
-from tocsin.model.duration import HOUR_MS
+from tocsin.model.audit import Actor
+from tocsin.model.duration import DAY_MS, HOUR_MS
 from tocsin.model.errors import UserError
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import parse_selector
+from tocsin.model.retention import Policy
 from tocsin.model.series import SampleBatch
 
 
@@ -98,6 +101,27 @@ def test_what_is_past_the_retention_is_not_returned_and_then_removed(storage: Me
         assert MetricAnalyzer(short).calculate_trend("api.retention", 2_000)["trend"] == "no_data"
     finally:
         MetricStorage(data_dir=folder)  # the retention is the engine's: give the others their week back
+
+
+def test_a_retention_policy_of_the_data_directory_holds_here_too(storage: MetricStorage, folder: Path) -> None:
+    loop = storage._loop
+    samples, book = loop.engine.samples, loop.engine.retention
+    now_ms = loop.engine.world.clock.now_ms()
+    for team in ("dev", "ops"):
+        ids = np.array([samples.intern(Labels.metric("api.policy", {"team": team}))] * 2, np.uint64)
+        loop.call(samples.append(SampleBatch(ids, now_ms - np.array([3 * DAY_MS, HOUR_MS]), np.array([9.0, 1.0]))))
+    short = Policy(0, "dev", parse_selector('{team="dev"}'), 2 * HOUR_MS)
+    policy = loop.call(book.add(short, None, Actor("tester")))
+    close()  # it is read again at the next start
+    again = MetricStorage(data_dir=folder)
+    try:
+        analyzer = MetricAnalyzer(again)
+        for removed in (1, 0):
+            assert analyzer.calculate_trend("api.policy", 100, tags={"team": "dev"})["max"] == 1.0
+            assert analyzer.calculate_trend("api.policy", 100, tags={"team": "ops"})["max"] == 9.0
+            assert again.cleanup() == removed
+    finally:
+        again._loop.call(again._loop.engine.retention.delete(policy.id, Actor("tester")))
 
 
 @pytest.mark.parametrize("arguments", [{"retention_days": 0}, {"cleanup_threshold": 0}])

@@ -232,3 +232,26 @@ async def _walk(store: AnyStore, clock: FixedClock, steps: list[object]) -> None
         found = {(labels, at_ms): value for labels, at_ms, value in rows(await store.select(ALL, 0, 2**62))}
         assert all(map(kept, found))
         assert {key: value for key, value in found.items() if key in held} == held
+
+
+async def test_series_are_erased_by_any_of_several_selectors_and_start_anew(store: AnyStore) -> None:
+    await put_days(store, 3)
+    selectors = (parse_selector('{team="ops"}'), parse_selector("slo.latency"))
+    lost = await store.fitting(selectors)
+    assert (lost.samples, lost.series) == (6, 2)
+    assert await store.erase(selectors) == 2
+    assert set(await store.series(ALL)) == {DEV, SLO}
+    assert {labels: len(days) for labels, days in (await ages(store)).items()} == {DEV: 3, SLO: 3}
+    assert (await store.fitting(selectors)).series == 0
+    assert await store.erase(selectors) == 0
+    await put(store, (OPS, NOW, 7.0))
+    assert (await ages(store))[OPS] == [0.0]
+
+
+async def test_partitions_can_be_dropped_before_their_time(store: AnyStore) -> None:
+    await put_days(store, 4, [OPS])
+    raw = [one for one in await store.partitions() if one.table.name == "samples"]
+    assert [(one.end_ms - one.start_ms, one.rows) for one in raw] == [(DAY_MS, 1)] * 4
+    await store.drop(raw[:2], NOW)
+    found = await store.select(ALL, 0, 2**62)
+    assert found.times.tolist() == [NOW - DAY_MS, NOW]

@@ -168,7 +168,7 @@ class MetricStorage:
     def cleanup(self) -> int:
         """Remove samples past their retention; how many stored ones went."""
         engine = self._loop.engine
-        return self._loop.call(engine.samples.clean_up(engine.world.clock.now_ms()))
+        return self._loop.call(_clean_up(engine))
 
 
 class MetricAnalyzer:
@@ -257,6 +257,12 @@ async def _store(engine: Engine, stamps: Stamps, name: str, value: float, tags: 
     if appended.rejected:
         raise UserError(appended.rejected[0].reason)
     return StoredMetric(name, number, tags, datetime.fromtimestamp(at_ms / 1_000, UTC))
+
+
+async def _clean_up(engine: Engine) -> int:
+    """What is past for every series, and a round of what is past its policy."""
+    at_ms = engine.world.clock.now_ms()
+    return await engine.samples.clean_up(at_ms) + (await engine.samples.enforce(at_ms)).samples
 
 
 async def _trend(engine: Engine, stamps: Stamps, name: str, hours: float, tags: Mapping[str, str]) -> dict[str, Any]:
