@@ -12,6 +12,7 @@ import pytest
 from tests.support.samples import batch, open_store, rows
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp, parse_selector
 from tocsin.model.retention import Lengths, Policy, Rules
@@ -166,6 +167,30 @@ async def test_many_series_and_both_kinds_of_parts(store: SampleStore) -> None:
     assert len(await store.select(ALL, 0, NOW)) == 200
     await store.keep(())
     assert len(await store.select(ALL, 0, NOW)) == 200
+
+
+class Hurrying(FixedClock):
+    """Each look at it takes five minutes."""
+
+    def monotonic_s(self) -> float:
+        self.advance(300_000)
+        return super().monotonic_s()
+
+
+async def test_a_rewrite_that_does_not_end_is_left_alone_and_taken_up_again(tmp_path: Path, clock: FixedClock) -> None:
+    async with open_store(tmp_path / "samples", clock) as store:
+        await put(store, DEV, NOW - 4 * DAY_MS, 1.0)
+        await put(store, OPS, NOW - 4 * DAY_MS, 1.0)
+        await store.keep((TWO_DAYS,))
+        store._parts.writing.run("system stop merges samples")
+        store._enforcer._clock = Hurrying(NOW)
+        with pytest.raises(StoreError, match="is still rewriting"):
+            await store.enforce(NOW)
+        store._parts.writing.run("system start merges samples")
+        store._enforcer._clock = clock
+        while (await store.enforce(NOW)).more:
+            pass
+        assert (count(store, "samples", DEV), count(store, "samples", OPS)) == (0, 1)
 
 
 def test_what_is_due_follows_from_the_rules_and_the_time_alone() -> None:

@@ -37,6 +37,8 @@ PARTITIONS_A_ROUND = 100
 BY_DAY_UNDER_MS = 90 * DAY_MS
 """Roll-ups of a policy that is shorter are cut by the day, others by whole blocks, as the defaults' always are."""
 POLL_S = 0.1
+WAIT_S_MAX = 600.0
+"""So long one table's rewrites are waited for, while which no other housekeeping is done."""
 PREVIEW_S = 5
 """Counting takes no longer; then it is estimated."""
 
@@ -413,11 +415,14 @@ class Enforcer:
             await self._finished(table)
 
     async def _finished(self, table: str) -> None:
+        until_s = self._clock.monotonic_s() + WAIT_S_MAX
         while unfinished := await self._read(lambda one: _unfinished(one, table)):
             reasons = [reason for _, reason in unfinished if reason]
             if reasons:
                 await self._write(lambda one: _kill(one, table))
                 raise StoreError(f"The sample store could not rewrite a partition: {reasons[0][:300]}")
+            if self._clock.monotonic_s() >= until_s:
+                raise StoreError("The sample store is still rewriting partitions; it goes on, and is looked at again.")
             await asyncio.sleep(POLL_S)
 
 
