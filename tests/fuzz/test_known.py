@@ -13,6 +13,7 @@ MUTATIONS = 400
 
 FOUND: dict[str, tuple[bytes, ...]] = {
     "influx": (b'cpu\\ a,host=x,b=c\\, usage1=5,.n\0\0\0=3i,s="a b" 1800000000000000000\n',),
+    "json": (b'{"name":"a","value":1,"tags":{"b":1.5,"b":"c"}}',),
 }
 """Inputs that made a target fail once."""
 

@@ -183,8 +183,10 @@ def _bad_tags(raw: bytes) -> str:
         tags = _any_tags.decode(raw)
     except _UNREADABLE:
         return '`tags` must be an object, such as {"queue": "mail"}.'
-    name = next(name for name, value in tags.items() if not isinstance(value, str | int))
-    return f"The tag {shown(name)} must be text, a whole number or a boolean."
+    for name, value in tags.items():
+        if not isinstance(value, str | int):
+            return f"The tag {shown(name)} must be text, a whole number or a boolean."
+    return "A tag is there twice, and not each time as text, a whole number or a boolean."
 
 
 _FIELDS = {
