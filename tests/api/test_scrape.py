@@ -55,6 +55,14 @@ async def test_a_job_is_changed_paused_and_deleted(admin: httpx.AsyncClient, api
     assert (await admin.get(path)).status_code == 404
 
 
+async def test_a_kept_secret_is_not_sent_to_another_server(admin: httpx.AsyncClient) -> None:
+    job = await add(admin)
+    answer = await admin.patch(f"{JOBS}/{job['id']}", json={"static_configs": [{"targets": ["evil:1"]}]})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "basic_auth.password"
+    assert "Where its requests go has changed, so send this secret again." in answer.text
+
+
 async def test_two_changes_of_one_version_are_a_conflict(admin: httpx.AsyncClient) -> None:
     job = await add(admin)
     await admin.patch(f"{JOBS}/{job['id']}", json={"honor_labels": True, "version": 1})

@@ -92,6 +92,95 @@ async def test_a_change_that_sends_the_mask_keeps_the_secret(book: ScrapeBook, s
     assert after.config["metrics_path"] == "/x"
 
 
+RELABELLED = [{"source_labels": ["job"], "target_label": "__address__", "replacement": "b:1"}]
+SERVICE = {"url": "http://inventory/", "bearer_token": "hunter3"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"static_configs": [{"targets": ["evil:1"]}]},
+        {"static_configs": [{"targets": ["a:1"], "labels": {"__scheme__": "https"}}]},
+        {"http_sd_configs": [{"url": "http://evil/"}]},
+        {"dns_sd_configs": [{"names": ["evil"]}]},
+        {"scheme": "https"},
+        {"relabel_configs": RELABELLED},
+        {"proxy_url": "http://evil:1"},
+        {"follow_redirects": True},
+        {"tls_config": {"insecure_skip_verify": True}},
+        {"tls_config": {"server_name": "evil"}},
+    ],
+)
+@pytest.mark.parametrize("sent", [{}, {"basic_auth": {"username": "u", "password": "<secret>"}}])
+async def test_a_secret_is_sent_again_where_it_would_go_elsewhere(
+    book: ScrapeBook, state: State, change: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    view = await book.add(node(**SECRET, follow_redirects=False), ANNA)
+    assert view.stored
+    before = await state.scrape_jobs.jobs()
+    with pytest.raises(UserError, match="so send this secret again") as caught:
+        await book.change(view.stored.id, {**change, **sent}, ANNA)
+    assert caught.value.field == "basic_auth.password"
+    assert await state.scrape_jobs.jobs() == before
+    await book.change(view.stored.id, {**change, **SECRET}, ANNA)
+    (kept,) = await state.scrape_jobs.jobs()
+    assert kept.config["basic_auth"] == SECRET["basic_auth"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics_path": "/x"},
+        {"params": {"a": ["b"]}},
+        {"job_name": "other"},
+        {"follow_redirects": False},
+        {"tls_config": {"insecure_skip_verify": False}},
+        {"static_configs": [{"targets": ["a:1"], "labels": {"rack": "7"}}]},
+        {"metric_relabel_configs": RELABELLED},
+    ],
+)
+async def test_what_sends_a_secret_nowhere_else_keeps_it(
+    book: ScrapeBook, state: State, change: dict[str, Any]
+) -> None:
+    view = await book.add(node(**SECRET, tls_config={"insecure_skip_verify": True}), ANNA)
+    assert view.stored
+    await book.change(view.stored.id, change, ANNA)
+    (kept,) = await state.scrape_jobs.jobs()
+    assert kept.config["basic_auth"] == SECRET["basic_auth"]
+
+
+async def test_where_labels_can_become_addresses_they_count_too(book: ScrapeBook) -> None:
+    view = await book.add(node(**SECRET, relabel_configs=RELABELLED), ANNA)
+    assert view.stored
+    for change in (
+        {"job_name": "evil"},
+        {"params": {"a": ["evil:1"]}},
+        {"static_configs": [{"targets": ["a:1"], "labels": {"rack": "evil"}}]},
+    ):
+        with pytest.raises(UserError, match="so send this secret again"):
+            await book.change(view.stored.id, change, ANNA)
+
+
+async def test_the_secret_of_a_list_of_targets_goes_nowhere_else_either(book: ScrapeBook, state: State) -> None:
+    view = await book.add(node(http_sd_configs=[SERVICE, {**SERVICE, "bearer_token": "hunter4"}]), ANNA)
+    assert view.stored
+    first, second = view.config["http_sd_configs"]
+    with pytest.raises(UserError, match="so send this secret again") as caught:
+        await book.change(view.stored.id, {"http_sd_configs": [first, {**second, "proxy_url": "http://evil:1"}]}, ANNA)
+    assert caught.value.field == "http_sd_configs[http://inventory/][2].bearer_token"
+    await book.change(view.stored.id, {"static_configs": [{"targets": ["b:1"]}]}, ANNA, enabled=False)
+    (kept,) = await state.scrape_jobs.jobs()
+    assert [one["bearer_token"] for one in kept.config["http_sd_configs"]] == ["hunter3", "hunter4"]
+
+
+async def test_a_proxy_with_a_password_stays_through_other_changes(book: ScrapeBook, state: State) -> None:
+    view = await book.add(node(proxy_url="http://u:hunter2@proxy:1"), ANNA)
+    assert view.stored
+    await book.change(view.stored.id, {**view.config, "metrics_path": "/x"}, ANNA)
+    (kept,) = await state.scrape_jobs.jobs()
+    assert kept.config["proxy_url"] == "http://u:hunter2@proxy:1"
+
+
 async def test_a_key_that_is_null_is_taken_out(book: ScrapeBook) -> None:
     view = await book.add(node(**SECRET), ANNA)
     assert view.stored

@@ -15,7 +15,7 @@ from tests.support.certificates import Authority
 from tocsin.ingest.scrape.config import parse_job
 from tocsin.ingest.scrape.door import Caller, Door
 from tocsin.ingest.scrape.fetch import fetch
-from tocsin.ingest.scrape.job import Authorization, HttpOptions, ScrapeJob, Secret
+from tocsin.ingest.scrape.job import Authorization, BasicAuth, HttpOptions, ScrapeJob, Secret
 from tocsin.ingest.scrape.target import populate
 from tocsin.model.errors import TooLargeError, TransientError, UserError
 from tocsin.runtime.clock import FixedClock
@@ -152,6 +152,29 @@ async def test_a_redirect_is_followed_unless_the_job_says_no() -> None:
     async with serving(reply) as port:
         assert (await ask(f"http://127.0.0.1:{port}/")).status == 200
         assert (await ask(f"http://127.0.0.1:{port}/", HttpOptions(follow_redirects=False))).status == 301
+
+
+@pytest.mark.parametrize(
+    "auth", [BasicAuth(Secret("u"), Secret("hunter2")), Authorization(Secret("hunter2")), None], ids=repr
+)
+async def test_a_redirect_takes_no_secret_to_another_server(auth: BasicAuth | Authorization | None) -> None:
+    heads: list[str] = []
+
+    async def end(head: str, writer: asyncio.StreamWriter) -> None:
+        heads.append(head.lower())
+        writer.write(OK)
+
+    async def reply(head: str, writer: asyncio.StreamWriter) -> None:
+        heads.append(head.lower())
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other}/\r\nContent-Length: 0\r\n\r\n".encode())
+
+    options = HttpOptions(auth=auth, headers=(("X-Token", Secret("hunter3")),))
+    async with serving(end) as other, serving(reply) as port:
+        assert (await ask(f"http://127.0.0.1:{port}/", options)).status == 200
+    first, second = heads
+    assert ("authorization:" in first, "x-token: hunter3" in first) == (auth is not None, True)
+    assert "authorization" not in second
+    assert "x-token" not in second
 
 
 async def test_a_proxy_is_asked_for_the_whole_url() -> None:

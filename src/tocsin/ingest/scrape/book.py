@@ -15,7 +15,7 @@ from tocsin.ingest.ports import ScrapeJobStore
 from tocsin.ingest.scrape.config import parse_job
 from tocsin.ingest.scrape.discovery.loop import Discoverer
 from tocsin.ingest.scrape.job import ScrapeJob
-from tocsin.ingest.scrape.masking import masked, unmasked
+from tocsin.ingest.scrape.masking import check_destinations, masked, unmasked
 from tocsin.ingest.scrape.pool import TargetPool
 from tocsin.ingest.scrape.scraper import Health, Watched
 from tocsin.ingest.scrape.target import Dropped
@@ -104,8 +104,9 @@ class ScrapeBook:
     async def add(self, config: Mapping[str, Any], actor: Actor, *, enabled: bool = True) -> JobView:
         """Raises UserError that names the key, ConflictError where the name is taken."""
         async with self._lock:
-            name, at_ms = self._name_of(config), self._clock.now_ms()
-            job = StoredJob(0, name, unmasked(config, {}), enabled, created_at_ms=at_ms, updated_at_ms=at_ms)
+            full, at_ms = unmasked(config, {}), self._clock.now_ms()
+            name = self._name_of(parse_job(full))
+            job = StoredJob(0, name, full, enabled, created_at_ms=at_ms, updated_at_ms=at_ms)
             saved = await self._store.add_job(job, self._entry("scrape_job.add", actor, after=job))
             await self._take(saved)
             log.info("scrape job added", job=saved.name, by=actor.name)
@@ -120,8 +121,9 @@ class ScrapeBook:
         enabled: bool | None = None,
         version: int | None = None,
     ) -> JobView:
-        """Set the keys that are given; one that is None is taken out. A masked secret is kept.
+        """Set the keys that are given; one that is None is taken out.
 
+        A secret that is masked or not sent is kept, unless what changes decides where it is sent to.
         Raises UserError, NotFoundError, and ConflictError where `version` is not the one that is kept.
         """
         async with self._lock:
@@ -130,11 +132,15 @@ class ScrapeBook:
                 raise ConflictError(
                     f"The scrape job {before.name} was changed meanwhile: read it again.", field="version"
                 )
-            merged = {key: value for key, value in {**before.config, **changes}.items() if value is not None}
+            sent = {key: value for key, value in {**masked(before.config), **changes}.items() if value is not None}
+            full = unmasked(sent, before.config)
+            job = parse_job(full)
+            if full != before.config:
+                check_destinations(sent, _usable(before), job)
             after = replace(
                 before,
-                name=self._name_of(merged, before.name),
-                config=unmasked(merged, before.config),
+                name=self._name_of(job, before.name),
+                config=full,
                 enabled=before.enabled if enabled is None else enabled,
                 updated_at_ms=self._clock.now_ms(),
             )
@@ -159,12 +165,11 @@ class ScrapeBook:
         except KeyError:
             raise NotFoundError(f"There is no scrape job {job_id}.") from None
 
-    def _name_of(self, config: Mapping[str, Any], before: str = "") -> str:
-        """Of a job that can be used. Raises UserError, ConflictError where the file has a name that is new to it."""
-        name = parse_job(config).name
-        if name != before and any(one.name == name for one in self._of_file):
-            raise ConflictError(f"The configuration file has a scrape job {name} already.", field="job_name")
-        return name
+    def _name_of(self, job: ScrapeJob, before: str = "") -> str:
+        """Raises ConflictError where the file has a name that is new to it."""
+        if job.name != before and any(one.name == job.name for one in self._of_file):
+            raise ConflictError(f"The configuration file has a scrape job {job.name} already.", field="job_name")
+        return job.name
 
     async def _take(self, job: StoredJob) -> None:
         self._stored[job.id] = job
@@ -199,6 +204,14 @@ class ScrapeBook:
 
 
 _NOBODY = StoredJob(0, "", {})
+
+
+def _usable(stored: StoredJob) -> ScrapeJob | None:
+    """None for one that an older tocsin took and this one does not."""
+    try:
+        return parse_job(stored.config)
+    except UserError:
+        return None
 
 
 def job_json(job: StoredJob) -> dict[str, Any]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, NoReturn
 
-from tocsin.ingest.scrape.job import MASK
+from tocsin.ingest.scrape.destination import destinations, service_paths
+from tocsin.ingest.scrape.document import from_plain
+from tocsin.ingest.scrape.job import MASK, ScrapeJob
 from tocsin.model.errors import UserError
 
 _SECRETS = (("basic_auth", "password"), ("authorization", "credentials"), ("tls_config", "key"))
 
-Place = tuple[str, Any, Any]
-"""A path for people, the list or dict that holds a secret, and where in it."""
+Place = tuple[str, str, Any, Any]
+"""The path of the part (as `destinations` has it) and of the secret in it, what holds the secret, and where in it."""
 
 
 def masked(written: Mapping[str, Any]) -> dict[str, Any]:
     """The same with MASK in the place of every secret."""
     shown = deepcopy(dict(written))
-    for _, holder, key in _places(shown):
+    for _, _, holder, key in _places(shown):
         if holder[key]:
             holder[key] = MASK
     return shown
@@ -26,40 +28,58 @@ def masked(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def unmasked(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
     """`sent` with the kept secret in every place that says MASK. Raises UserError where none is kept there."""
-    known = {path: holder[key] for path, holder, key in _places(kept)}
+    from_plain(sent)  # not too deep to be copied
+    known = {part + path: holder[key] for part, path, holder, key in _places(kept)}
     full = deepcopy(dict(sent))
-    for path, holder, key in _places(full):
+    for part, path, holder, key in _places(full):
         if holder[key] == MASK:
-            if not known.get(path):
-                raise UserError(f"{path}: There is no secret that could be kept; send the secret itself.", field=path)
-            holder[key] = known[path]
+            if not known.get(part + path):
+                _refuse(part + path, "There is no secret that could be kept; send the secret itself.")
+            holder[key] = known[part + path]
     return full
 
 
+def check_destinations(sent: Mapping[str, Any], before: ScrapeJob | None, after: ScrapeJob) -> None:
+    """Who may change a job may not see its secrets, and so may not have them sent elsewhere either.
+
+    `after` is `sent` unmasked; `before` is None where nobody knows any more where its requests went.
+    Raises UserError for the first secret of `sent` that says MASK and would go where it did not go before.
+    """
+    known = {} if before is None else destinations(before)
+    now = destinations(after)
+    for part, path, holder, key in _places(sent):
+        if holder[key] == MASK and not (part in known and known[part].covers(now[part])):
+            _refuse(part + path, "Where its requests go has changed, so send this secret again.")
+
+
+def _refuse(path: str, why: str) -> NoReturn:
+    raise UserError(f"{path}: {why}", field=path)
+
+
 def _places(job: Mapping[str, Any]) -> Iterator[Place]:
-    """Where secrets may stand: in the job and in each of its `http_sd_configs`, which are told apart by URL."""
+    """Where secrets may stand: in the job and in each of its `http_sd_configs`."""
     yield from _of_http(job, "")
-    services = job.get("http_sd_configs")
-    for service in services if isinstance(services, list) else ():
-        if isinstance(service, dict):
-            yield from _of_http(service, f"http_sd_configs[{service.get('url', '')}].")
+    listed = job.get("http_sd_configs")
+    services = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    for part, service in zip(service_paths(str(one.get("url", "")) for one in services), services, strict=True):
+        yield from _of_http(service, part)
 
 
-def _of_http(part: Mapping[str, Any], path: str) -> Iterator[Place]:
+def _of_http(written: Mapping[str, Any], part: str) -> Iterator[Place]:
     for section, key in _SECRETS:
-        inner = part.get(section)
+        inner = written.get(section)
         if isinstance(inner, dict) and _is_scalar(inner.get(key)):
-            yield f"{path}{section}.{key}", inner, key
-    if _is_scalar(part.get("bearer_token")):
-        yield f"{path}bearer_token", part, "bearer_token"
-    if part.get("proxy_url") == MASK or "@" in str(part.get("proxy_url")):  # it holds a password
-        yield f"{path}proxy_url", part, "proxy_url"
-    headers = part.get("http_headers")
+            yield part, f"{section}.{key}", inner, key
+    if _is_scalar(written.get("bearer_token")):
+        yield part, "bearer_token", written, "bearer_token"
+    if written.get("proxy_url") == MASK or "@" in str(written.get("proxy_url")):  # it holds a password
+        yield part, "proxy_url", written, "proxy_url"
+    headers = written.get("http_headers")
     for name, inner in headers.items() if isinstance(headers, dict) else ():
         secrets = inner.get("secrets") if isinstance(inner, dict) else None
         for at, value in enumerate(secrets if isinstance(secrets, list) else ()):
             if _is_scalar(value):
-                yield f"{path}http_headers.{name}.secrets[{at}]", secrets, at
+                yield part, f"http_headers.{name}.secrets[{at}]", secrets, at
 
 
 def _is_scalar(value: Any) -> bool:
