@@ -17,6 +17,7 @@ import msgspec
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.runtime.chance import ByteMaker, fresh_bytes
+from tocsin.runtime.disk import sync
 from tocsin.store.sealing import Cipher, DataKey, KeyRing, SealError, parse_key
 
 FILE = "keyring.json"
@@ -149,18 +150,18 @@ def create(data_dir: Path, vault: Vault, key_text: str) -> None:
             os.link(written, data_dir / FILE)
     finally:
         written.unlink()
-    _sync_folder(data_dir)
+    sync(data_dir)
 
 
 def keep(data_dir: Path, vault: Vault, key_text: str) -> None:
     """Replace the vault at once: after a crash there is the older one or this one."""
     _write_beside(data_dir, vault, key_text).replace(data_dir / FILE)
-    _sync_folder(data_dir)
+    sync(data_dir)
 
 
 def forget(data_dir: Path) -> None:
     (data_dir / FILE).unlink()
-    _sync_folder(data_dir)
+    sync(data_dir)
 
 
 def _write_beside(data_dir: Path, vault: Vault, key_text: str) -> Path:
@@ -193,12 +194,3 @@ def _damaged(data_dir: Path) -> StoreError:
 
 def _sealer(key_text: str) -> Cipher:
     return Cipher(KeyRing((DataKey(_USERS_KEY, parse_key(key_text)),)))
-
-
-def _sync_folder(folder: Path) -> None:
-    """A name that was made, replaced or removed survives a power cut only after this."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

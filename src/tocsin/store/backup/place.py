@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from tocsin.model.errors import NotFoundError, StoreError, UserError
+from tocsin.runtime.disk import sync
 from tocsin.store.backup.settings import BackupSettings
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Folder:
                     fresh.unlink(missing_ok=True)
                 raise
             fresh.replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
 
     def get(self, name: str) -> bytes:
         try:
@@ -161,15 +162,6 @@ class Bucket:
             said = str(error).strip().splitlines() or [type(error).__name__]
             plain = said[0].partition(": <?xml")[0][:300].rstrip(".")  # the rest is the storage's own page
             raise StoreError(f"The storage {self} does not do what is asked: {plain}.") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """A renamed file is there after a power cut only when its folder is synced too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

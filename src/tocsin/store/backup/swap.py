@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tocsin.model.errors import StoreError
-from tocsin.store.backup.place import sync_folder
+from tocsin.runtime.disk import sync
 
 NOTE = "restore.json"
 FRESH = ".restoring"
@@ -52,7 +52,7 @@ def write_note(data_dir: Path, note: Note) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    sync_folder(data_dir)
+    sync(data_dir)
 
 
 def read_note(data_dir: Path) -> Note | None:
@@ -78,7 +78,7 @@ def finish(data_dir: Path, note: Note) -> None:
             for more in SQLITE_MORE:  # of the old file: it would be taken for the new one's
                 remove(target.with_name(target.name + more))
             fresh.rename(target)
-            sync_folder(target.parent)
+            sync(target.parent)
     for move in note.moves:
         remove(Path(move.target + OLD))
     forget(data_dir)
@@ -93,7 +93,7 @@ def abandon(data_dir: Path, note: Note) -> None:
 
 def forget(data_dir: Path) -> None:
     (data_dir / NOTE).unlink(missing_ok=True)
-    sync_folder(data_dir)
+    sync(data_dir)
 
 
 def holds_anything(path: Path) -> bool:
@@ -118,18 +118,10 @@ def remove_sqlite(path: Path) -> None:
 def sync_tree(path: Path) -> None:
     """A file, or a folder and all in it, is on the disk when this returns."""
     if not path.is_dir():
-        sync_file(path)
+        sync(path)
     for folder, _, names in os.walk(path):
         for name in names:
             if not Path(folder, name).is_symlink():
-                sync_file(Path(folder, name))
-        sync_folder(Path(folder))
-    sync_folder(path.parent)
-
-
-def sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+                sync(Path(folder, name))
+        sync(Path(folder))
+    sync(path.parent)

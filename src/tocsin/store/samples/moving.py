@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tocsin.model.errors import StoreError
+from tocsin.runtime.disk import sync
 from tocsin.runtime.log import get_log
 from tocsin.store.samples.disks import PLAIN, Disks, folder_of
 from tocsin.store.samples.embedded import EmbeddedConnection, EmbeddedEngine, PathLock
@@ -163,18 +164,10 @@ def _sync(connection: EmbeddedConnection, path: Path, table: str, partition: str
     where = f"active and {_OURS} and table = '{table}' and partition_id = '{partition}'"
     for part in map(Path, connection.read(f"select path from system.parts where {where}", _PATH)["path"]):  # noqa: S608
         for file in part.rglob("*"):
-            _sync_path(file)
+            sync(file)
         for folder in (part, *part.parents):
             if folder.is_relative_to(path.resolve()):
-                _sync_path(folder)
-
-
-def _sync_path(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+                sync(folder)
 
 
 def _drop_links(path: Path, disks: Disks) -> None:
@@ -193,4 +186,4 @@ def _clear(path: Path, source: str) -> None:
     disks = path / "disks"
     if disks.is_dir() and not any(disks.iterdir()):
         disks.rmdir()
-    _sync_path(path)
+    sync(path)
