@@ -202,6 +202,7 @@ scrape_configs:
         ("    dns_sd_configs:\n      - {names: [a], type: TXT}\n", 4, 22, "one of A, AAAA, SRV, MX, NS"),
         ("    dns_sd_configs:\n      - {names: a}\n", 4, 17, "must be a list"),
         ("    http_sd_configs:\n      - {url: inventory}\n", 4, 10, "needs a url such as"),
+        ("    http_sd_configs:\n      - {url: 'http://u:p@a/'}\n", 4, 10, "into basic_auth"),
         ("    http_sd_configs:\n      - {url: http://a/, refresh_interval: 1ms}\n", 4, 26, "at least 1s"),
         ("    http_sd_configs:\n      - {url: http://a/, no_proxy: x}\n", 4, 26, "no_proxy is not supported"),
         ("    kubernetes_sd_configs: []\n", 3, 5, "kubernetes_sd_configs is not supported"),

@@ -297,6 +297,8 @@ class _Reader:
         url = section.text("url")
         if not _is_http(url):
             section.fail("http_sd_configs needs a url such as http://inventory/targets.", "url")
+        if "@" in urlsplit(url).netloc:  # the URL is shown, in errors and as a label
+            section.fail("A url is shown to everybody: put its name and password into basic_auth.", "url")
         return HttpDiscovery(url, self._http(section), _refresh_ms(section, HttpDiscovery("").refresh_ms))
 
     def _http(self, section: Section) -> HttpOptions:
