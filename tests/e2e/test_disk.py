@@ -23,6 +23,7 @@ REQUESTS_MAX = 2_000
 WAIT_S = 60.0
 ENVIRONMENT = {
     "TOCSIN_HOST__ENABLED": "false",
+    "TOCSIN_STORE__DISK_FREE_MIN": "0",  # what drops the oldest days before it comes to this is tested elsewhere
     "TOCSIN_STORE__FLUSH_ROWS": "20000",
 }
 

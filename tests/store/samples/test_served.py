@@ -330,7 +330,7 @@ async def test_two_that_start_at_once_make_the_tables_once(front: Front, options
     threads = ThreadOffload("open", 2)
     both = await asyncio.gather(*(threads.run(open_parts, NOWHERE, settings) for _ in range(2)))
     rows_ = both[0].writing.read("select version from schema_version order by version", Shape({"version": "UInt64"}))
-    assert rows_["version"].tolist() == list(range(1, len(MIGRATIONS) + 1))
+    assert rows_["version"].tolist() == [len(MIGRATIONS)]
     for parts in both:
         parts.close()
     threads.close()

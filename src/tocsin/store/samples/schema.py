@@ -51,6 +51,7 @@ SERIES = Shape({"id": "UInt64", "labels": "String"})
 SERIES_DAYS = Shape({"id": "UInt64", "first": "Int64", "last": "Int64"})
 METRICS = Shape({"name": "String", "unit": "String", "kind": "String", "help": "String"})
 _VERSION = Shape({"version": "UInt64"})
+_COLUMNS = Shape({"all": "UInt64", "today": "UInt64"})
 _MADE = Shape({"name": "String", "made": "String"})
 
 Step: TypeAlias = str | Callable[[Connection], None]
@@ -186,6 +187,17 @@ _SIXTH: tuple[Step, ...] = (
     "create table if not exists doomed (job Int64, id UInt64) engine = MergeTree order by (job, id)",
 )
 
+FRESH: tuple[Step, ...] = (
+    *_FIRST[1:],
+    _SECOND[2],
+    _THIRD[0],
+    _DECIMALS,
+    _decimal_rollup("rollup_5m")[1],
+    _decimal_rollup("rollup_1h")[1],
+    *_SIXTH,
+)
+"""What all migrations come to where there is nothing yet, in a quarter of the time; a test compares the two."""
+
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """What leads from version n to n + 1. Each can be done again, as the engine has no transaction for them."""
 
@@ -234,13 +246,32 @@ def _version(connection: Connection) -> int:
 
 
 def _upgrade(connection: Connection, have: int) -> None:
+    if not have and _is_fresh(connection):
+        for step in FRESH:
+            _take(connection, step)
+        connection.insert("schema_version", _VERSION, {"version": [len(MIGRATIONS)]})
+        return
     for version, steps in enumerate(MIGRATIONS[have:], have + 1):
         for step in steps:
-            if isinstance(step, str):
-                connection.run(step)
-            else:
-                step(connection)
+            _take(connection, step)
         connection.insert("schema_version", _VERSION, {"version": [version]})
+
+
+def _take(connection: Connection, step: Step) -> None:
+    if isinstance(step, str):
+        connection.run(step)
+    else:
+        step(connection)
+
+
+def _is_fresh(connection: Connection) -> bool:
+    """There are no samples, or a start that had come as far as today's form of them was broken off."""
+    columns = connection.read(
+        "select toUInt64(count()) as all, toUInt64(countIf(name = 'm')) as today from system.columns "
+        "where database = currentDatabase() and table = 'samples'",
+        _COLUMNS,
+    )
+    return not columns["all"][0] or bool(columns["today"][0])
 
 
 def _set_otherwise(connection: Connection, wanted: str) -> list[str]:
