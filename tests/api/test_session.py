@@ -28,7 +28,7 @@ async def test_signing_in_sets_a_cookie_that_pages_cannot_read(api: Api, anna: i
             "name": "anna",
             "role": "viewer",
             "kind": "user",
-            "permissions": ["alerts.read", "metrics.read", "rules.read"],
+            "permissions": ["alerts.read", "metrics.read", "retention.read", "rules.read", "scrape.read"],
             "has_password": True,
         }
 

@@ -199,12 +199,10 @@ class MemorySampleStore:
 
     async def partitions(self) -> tuple[Partition, ...]:
         self._settle()
-        times = np.concatenate([np.zeros(0, np.int64), *(column.times for column in self._columns.values())])
-        days, counts = np.unique(times // DAY_MS, return_counts=True)
-        return tuple(
-            Partition(RAW, day, count, count * BYTES_A_SAMPLE)
-            for day, count in zip(days.tolist(), counts.tolist(), strict=True)
-        )
+        rows = Counter[int]()
+        for column in self._columns.values():
+            rows.update(column.by_day())
+        return tuple(Partition(RAW, day, count, count * BYTES_A_SAMPLE) for day, count in sorted(rows.items()))
 
     async def fitting(self, selectors: Sequence[Sequence[Matcher]]) -> Loss:
         self._settle()
@@ -237,7 +235,7 @@ class MemorySampleStore:
     async def stats(self) -> SampleStats:
         self._settle()
         samples = sum(column.size for column in self._columns.values())
-        days = {day for column in self._columns.values() for day in np.unique(column.times // DAY_MS).tolist()}
+        days = {day for column in self._columns.values() for day in column.by_day()}
         return SampleStats(samples, samples * BYTES_A_SAMPLE, len(self._index), len(days))
 
     async def merge(self) -> None:
@@ -363,6 +361,14 @@ class _Column:
     def within(self, start_ms: int, end_ms: int) -> tuple[TimeArray, FloatArray]:
         low, high = np.searchsorted(self.times, (start_ms, end_ms))
         return self.times[low:high], self.values[low:high]
+
+    def by_day(self) -> dict[int, int]:
+        """Samples of each day since 1970; the days in between are looked up, not every sample."""
+        if not self.size:
+            return {}
+        days = np.arange(self.times[0] // DAY_MS, self.times[-1] // DAY_MS + 1)
+        counts = np.diff(np.searchsorted(self.times, np.append(days, days[-1] + 1) * DAY_MS))
+        return {int(day): int(count) for day, count in zip(days[counts > 0], counts[counts > 0], strict=True)}
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
         """`times` do not fall; of equal ones the last counts."""
