@@ -53,6 +53,40 @@ async def test_samples_are_cleaned_up_at_the_start_and_every_hour(
     assert (await samples.stats()).samples == 0
 
 
+async def test_a_clock_that_jumps_ahead_takes_nothing_with_it(
+    housekeeping: Housekeeping, samples: MemorySampleStore, clock: FixedClock
+) -> None:
+    await samples.append(batch(samples, [(Labels.metric("m"), NOW, 1.0)]))
+    await housekeeping.round(NOW)
+    await housekeeping.round(clock.jump(30 * DAY_MS))
+    await housekeeping.round(clock.advance(HOUR_MS - 1_000))
+    assert (await samples.stats()).samples == 1
+    await housekeeping.round(clock.jump(-30 * DAY_MS))
+    await housekeeping.round(clock.advance(2 * HOUR_MS))
+    assert len((await samples.select([], NOW, NOW + 1)).series) == 1
+
+
+async def test_a_clock_that_stays_ahead_is_believed_after_an_hour(
+    housekeeping: Housekeeping, samples: MemorySampleStore, clock: FixedClock
+) -> None:
+    await samples.append(batch(samples, [(Labels.metric("m"), NOW, 1.0)]))
+    await housekeeping.round(NOW)
+    await housekeeping.round(clock.jump(30 * DAY_MS))
+    await housekeeping.round(clock.advance(HOUR_MS))
+    assert (await samples.stats()).samples == 0
+
+
+async def test_a_clock_that_is_set_back_stops_no_clean_up(
+    housekeeping: Housekeeping, samples: MemorySampleStore, clock: FixedClock
+) -> None:
+    await housekeeping.round(NOW)
+    at_ms = clock.jump(-2 * DAY_MS)
+    await housekeeping.round(at_ms)
+    await samples.append(batch(samples, [(Labels.metric("old"), at_ms - 9 * DAY_MS, 1.0)]))
+    await housekeeping.round(clock.advance(HOUR_MS))
+    assert (await samples.stats()).samples == 0
+
+
 async def test_a_crowd_of_old_series_makes_way_within_minutes(
     housekeeping: Housekeeping, samples: MemorySampleStore, clock: FixedClock
 ) -> None:

@@ -45,16 +45,22 @@ class FixedClock:
 
     def __init__(self, at_ms: int = 1_800_000_000_000) -> None:
         self.at_ms = at_ms
+        self._jumped_ms = 0
 
     def now_ms(self) -> int:
         return self.at_ms
 
     def monotonic_s(self) -> float:
-        return self.at_ms / 1_000
+        return (self.at_ms - self._jumped_ms) / 1_000
 
     def advance(self, ms: int) -> int:
         self.at_ms += ms
         return self.at_ms
+
+    def jump(self, ms: int) -> int:
+        """Somebody sets the clock: no time passes."""
+        self._jumped_ms += ms
+        return self.advance(ms)
 
 
 async def wait_until(clock: Clock, deadline_ms: int | None, wake: asyncio.Event) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.samples import UNSYNCED, Row, batch, floats, open_store, rows
 
-from tocsin.model.duration import DAY_MS, Duration
+from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
 from tocsin.model.errors import LimitError, StoreError, UserError
 from tocsin.model.labels import Labels
 from tocsin.model.retention import Lengths
@@ -368,3 +368,21 @@ async def test_what_the_journal_holds_is_taken_at_the_start(path: Path) -> None:
             assert sorted(await everything(store), key=lambda row: (row[0].name, row[1])) == wanted
             assert store._staging.rows == 0
     assert list(path.with_name("samples.journal").iterdir()) == []
+
+
+async def test_a_clock_that_jumps_to_and_fro_loses_and_doubles_nothing(path: Path) -> None:
+    clock = FixedClock(NOW)
+    wanted: dict[int, float] = {}
+    async with open_store(path, clock) as store:
+        for number, jump_ms in enumerate((0, 2 * HOUR_MS, -2 * HOUR_MS, -1_000, 26 * HOUR_MS, -26 * HOUR_MS, 1_000)):
+            at_ms = clock.jump(jump_ms)
+            await put(store, (CPU, at_ms, float(number)))
+            wanted[at_ms] = float(number)
+            while await store.roll_up():
+                pass
+            await store.clean_up(clock.now_ms())
+            assert {time: value for _, time, value in await everything(store)} == wanted
+    async with open_store(path, clock) as store:
+        assert {time: value for _, time, value in await everything(store)} == wanted
+        block = await store.steps([], NOW - DAY_MS, NOW + 2 * DAY_MS, HOUR_MS)
+        assert np.nanmax(block.max) == max(wanted.values())
