@@ -156,6 +156,20 @@ def test_a_flush_that_failed_is_tried_again_before_what_came_later(tmp_path: Pat
     play(tmp_path, story)
 
 
+def test_an_error_that_nobody_foresaw_is_tried_again_too(tmp_path: Path) -> None:
+    async def story(staging: Staging, engine: Engine) -> None:
+        commit(staging, 1.0)
+        engine.failure = KeyError("odd")
+        with pytest.raises(StoreError, match="odd"):
+            await staging.flush()
+        engine.failure = None
+        await asyncio.sleep(2)
+        assert [values for _, _, values in engine.inserts] == [[1.0]]
+        assert kept(tmp_path) == []
+
+    play(tmp_path, story)
+
+
 def test_what_cannot_be_flushed_at_the_close_stays_in_the_journal(tmp_path: Path) -> None:
     async def story(staging: Staging, engine: Engine) -> None:
         engine.failure = StoreError("full")

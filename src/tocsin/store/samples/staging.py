@@ -89,13 +89,13 @@ class Staging:
 
     def arrange(self) -> None:
         """See that what is staged will be flushed: to be called on the loop after commits."""
-        if self._closed or self._busy:
+        if self._closed or self._busy or self._sequence == self._flushed:
             return
         if self._failing:
             self._flush_in(RETRY_S)
         elif self._fresh_rows >= self._flush_rows or self._behind:
             self._start()
-        elif self._sequence > self._flushed:
+        else:
             self._flush_in(self._flush_wait.seconds)
 
     async def flush(self) -> None:
@@ -154,12 +154,17 @@ class Staging:
             if self._cut is None:
                 self._cut = await self._journaling.run(self._take)
             await self._write.run(self._insert, self._cut.series, self._cut.batches)
-        except StoreError as error:
+        except Exception as error:  # whatever it was, readers must hear of it and the rows be tried again
             self._flushes.labels("failed").inc()
+            failure = error if isinstance(error, StoreError) else StoreError(f"The sample store failed: {error}")
             if not self._failing:
-                log.warning("the engine takes no samples; they wait in the journal", reason=str(error))
+                log.warning(
+                    "the engine takes no samples; they wait in the journal",
+                    reason=str(error),
+                    exc_info=None if failure is error else error,
+                )
             self._failing = True
-            return error
+            return failure
         if self._failing:
             log.info("the engine takes samples again")
         self._behind, self._failing = self._failing, False

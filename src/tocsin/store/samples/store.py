@@ -521,7 +521,9 @@ class SampleStore:
 
     async def check(self) -> None:
         """Raises StoreError where the engine does not answer."""
-        await self._reading(lambda connection: connection.read("select toUInt64(1) as one", _ONE))
+        await self._read.run(
+            self._parts.pool.use, lambda connection: connection.read("select toUInt64(1) as one", _ONE)
+        )
 
     async def stats(self) -> SampleStats:
         def fetch(connection: Connection) -> SampleStats:
