@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 FUZZ_S ?= 600
+PYTEST = $(BIN)/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast check format bench fuzz ui docs lock clean
@@ -18,12 +19,12 @@ run: $(STAMPS)/run $(STAMPS)/ui ## serve on http://127.0.0.1:8627 with data in .
 	@exec $(BIN)/tocsin serve
 
 test: $(STAMPS)/dev $(STAMPS)/ui $(STAMPS)/system ## every test, the browser's too
-	$(BIN)/pytest -n 2 -m "not browser and not process"
-	$(BIN)/pytest -m "browser or process"
+	$(PYTEST) -m "not browser and not process"
+	$(PYTEST) -m "browser or process"
 	cd ui && npm test
 
 test-fast: $(STAMPS)/dev ## the tests that need neither a browser nor a process of their own
-	$(BIN)/pytest -n 2 -m "not browser and not process"
+	$(PYTEST) -m "not browser and not process"
 
 check: $(STAMPS)/dev $(STAMPS)/ui ## lint, types, room boundaries
 	$(BIN)/ruff check .

@@ -50,13 +50,14 @@ class Sender(threading.Thread):
         self.base_ms = (time.time_ns() // 1_000_000_000 - 3_600) * 1_000
 
     def run(self) -> None:
-        number = 0
-        while not self._over.is_set():
-            number += 1
-            self._push(number, f"{self._sender}-{number}" if number % ALERT_EVERY == 0 else "")
-            self.acknowledged.release()
+        with httpx.Client(headers=self._headers, timeout=WAIT_S, trust_env=False) as client:
+            number = 0
+            while not self._over.is_set():
+                number += 1
+                self._push(client, number, f"{self._sender}-{number}" if number % ALERT_EVERY == 0 else "")
+                self.acknowledged.release()
 
-    def _push(self, number: int, alert: str) -> None:
+    def _push(self, client: httpx.Client, number: int, alert: str) -> None:
         if alert:
             sample = {"name": "crash.alert", "value": 99.0, "tags": {"alert": alert}}
         else:
@@ -70,9 +71,7 @@ class Sender(threading.Thread):
         while not self._over.is_set():
             self.up.wait(WAIT_S)
             try:
-                answer = httpx.post(
-                    f"{self.url}/api/metrics", json=sample, headers=self._headers, timeout=WAIT_S, trust_env=False
-                )
+                answer = client.post(f"{self.url}/api/metrics", json=sample)
             except httpx.TransportError:
                 continue
             if answer.status_code == 200:

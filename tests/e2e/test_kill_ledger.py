@@ -89,24 +89,26 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         headers = self.door.headers | {"Authorization": f"Bearer {self.token}"}
-        number = 0
-        while not self.over.is_set():
-            number += 1
-            at_ms = self.base_ms + number * 1_000
-            body = self.door.body(self.door.name, at_ms, float(number))
+        with httpx.Client(headers=headers, timeout=WAIT_S, trust_env=False) as client:
+            number = 0
             while not self.over.is_set():
-                self.up.wait(WAIT_S)
-                try:
-                    answer = httpx.post(
-                        self.url + self.door.path, content=body, headers=headers, timeout=WAIT_S, trust_env=False
-                    )
-                except httpx.TransportError:
-                    continue
-                if answer.status_code in (200, 204):
-                    self.ledger.append(at_ms)
-                    self.acknowledged.release()
-                    break
-                assert answer.status_code in (429, 503), answer.text
+                number += 1
+                self._send(client, number)
+
+    def _send(self, client: httpx.Client, number: int) -> None:
+        at_ms = self.base_ms + number * 1_000
+        body = self.door.body(self.door.name, at_ms, float(number))
+        while not self.over.is_set():
+            self.up.wait(WAIT_S)
+            try:
+                answer = client.post(self.url + self.door.path, content=body)
+            except httpx.TransportError:
+                continue
+            if answer.status_code in (200, 204):
+                self.ledger.append(at_ms)
+                self.acknowledged.release()
+                return
+            assert answer.status_code in (429, 503), answer.text
 
 
 def test_twenty_kills_under_heavy_mixed_writes_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
