@@ -1,11 +1,18 @@
-"""The one compiled module. Everything else about the package is in pyproject.toml."""
+"""The compiled modules. Everything else about the package is in pyproject.toml."""
+
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+SOURCES = sorted(Path("src").rglob("*.pyx"))
+
 setup(
     ext_modules=cythonize(
-        [Extension("tocsin.ingest.wire.blocks", ["src/tocsin/ingest/wire/blocks.pyx"], extra_compile_args=["-O3"])],
+        [
+            Extension(".".join(path.with_suffix("").parts[1:]), [str(path)], extra_compile_args=["-O3"])
+            for path in SOURCES
+        ],
         language_level=3,
     )
 )

@@ -1,0 +1,1 @@
+"""One family of functions a file; `registry` knows them all by name."""
