@@ -56,7 +56,7 @@ $(STAMPS)/venv:
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/run: $(STAMPS)/venv requirements.lock pyproject.toml setup.py $(shell find src -name '*.pyx')
+$(STAMPS)/run: $(STAMPS)/venv requirements.lock pyproject.toml setup.py $(shell find src -name '*.pyx' -o -name '*.pxd')
 	@sh tools/need.sh compiler "$(BIN)/python"
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
