@@ -1,5 +1,9 @@
+import numpy as np
+import numpy.typing as npt
+
 from tocsin.model.series import FloatArray, TimeArray
-from tocsin.promql.windows import ByteArray
+
+Mask = npt.NDArray[np.uint8]
 
 CODES: dict[str, int]
 
@@ -15,6 +19,6 @@ def reduce_into(
     one: FloatArray,
     two: FloatArray,
     out: FloatArray,
-    present: ByteArray,
+    present: Mask,
     row: int,
 ) -> None: ...

@@ -12,14 +12,11 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tocsin.model.series import FloatArray, SeriesBlock, TimeArray
 from tocsin.promql import kernels
 from tocsin.promql.here import EvaluationError
 from tocsin.promql.values import BoolArray, Grid
-
-ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
 MOMENT_MAX = 1 << 61
 """Moments and ranges in ms stay below this, so that no sum or difference of them leaves int64."""
