@@ -1,1 +1,1 @@
-"""One family of functions a file; `registry` knows them all by name."""
+"""Functions over instant vectors, scalars and strings: one family a file; those over range vectors are `windows`."""
