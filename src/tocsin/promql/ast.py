@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -184,3 +184,28 @@ def unwrapped(expr: Expr) -> Expr:
     while isinstance(expr, Paren):
         expr = expr.expr
     return expr
+
+
+_TYPES: Mapping[type, ValueType] = {
+    Number: ValueType.SCALAR,
+    String: ValueType.STRING,
+    Selector: ValueType.VECTOR,
+    Aggregate: ValueType.VECTOR,
+    RangeSelector: ValueType.MATRIX,
+    Subquery: ValueType.MATRIX,
+}
+SCALAR_FUNCTIONS = frozenset({"time", "pi", "scalar"})
+
+
+def type_of(expr: Expr) -> ValueType:
+    """What it gives."""
+    match expr:
+        case Unary() | Paren():
+            return type_of(expr.expr)
+        case Binary():
+            both = {type_of(expr.left), type_of(expr.right)}
+            return ValueType.SCALAR if both == {ValueType.SCALAR} else ValueType.VECTOR
+        case Call():
+            return ValueType.SCALAR if expr.function in SCALAR_FUNCTIONS else ValueType.VECTOR
+        case _:
+            return _TYPES[type(expr)]
