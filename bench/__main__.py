@@ -9,6 +9,7 @@ ALL = {
     "start": "from `tocsin serve` to ready, to the first chart point; idle CPU and memory",
     "push": "pushes and samples a second over HTTP, to durable acknowledgement",
     "remote_write": "Prometheus' remote write, beside Prometheus and VictoriaMetrics where they are installed",
+    "queries": "PromQL over HTTP, beside Prometheus and VictoriaMetrics where they are installed",
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",

@@ -352,7 +352,7 @@ def _victoria(folder: Path, fleet: Fleet) -> None:
     yesterday_ms = (int(time.time() * 1_000) // DAY_MS - 1) * DAY_MS  # noqa: TID251 - it keeps nothing older than a month
     with _running(folder) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         _wait(lambda: client.get("/health").is_success)
-        for body in _bodies(fleet, yesterday_ms - END_MS // DAY_MS * DAY_MS):
+        for body in remote_write_bodies(fleet, yesterday_ms - END_MS // DAY_MS * DAY_MS):
             client.post("/api/v1/write", content=body).raise_for_status()
         for work in ("force_flush", "force_merge"):
             client.get(f"/internal/{work}").raise_for_status()
@@ -362,7 +362,7 @@ def _victoria(folder: Path, fleet: Fleet) -> None:
     show("VictoriaMetrics: index", [index / fleet.samples], "B a sample", digits=3)
 
 
-def _bodies(fleet: Fleet, later_ms: int) -> Iterator[bytes]:
+def remote_write_bodies(fleet: Fleet, later_ms: int) -> Iterator[bytes]:
     """Requests of 2,000 samples, so many series or a few times each of them."""
     heads = [b"".join(block(1, label(*pair)) for pair in labels) for labels in fleet.labels()]
     steps = max(1, PER_REQUEST // len(heads))

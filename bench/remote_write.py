@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cramjam
-import httpx
 import numpy as np
 import psutil
 from tests.support.remote_write import block, label, varint
 from tests.support.server import ServerProcess
 
 from bench.figures import show
+from bench.peers import running_peers
 from bench.wire import Wire
 
 RUNS = 3
@@ -37,12 +32,8 @@ def main() -> None:
         with ServerProcess(Path(folder) / "tocsin") as server:
             token = server.run("token", "create", "--role", "writer", "--name", "bench").strip()
             _measure("tocsin", server.url, token, server.pid)
-        for name, command in _peers(Path(folder)).items():
-            if shutil.which(command[0]) is None:
-                print(f"{name}: not installed")
-                continue
-            with _running(command) as (url, pid):
-                _measure(name, url, "", pid)
+        for name, url, pid in running_peers(Path(folder)):
+            _measure(name, url, "", pid)
 
 
 def _measure(name: str, url: str, token: str, pid: int) -> None:
@@ -111,50 +102,6 @@ def _labels(number: int, at: int) -> bytes:
         "team": "LON",
     }
     return b"".join(block(1, label(name, value)) for name, value in pairs.items())
-
-
-def _peers(folder: Path) -> dict[str, list[str]]:
-    (folder / "empty.yml").write_text("")
-    return {
-        "prometheus": [
-            "prometheus",
-            f"--config.file={folder / 'empty.yml'}",
-            f"--storage.tsdb.path={folder / 'prometheus'}",
-            "--web.enable-remote-write-receiver",
-            "--web.listen-address={address}",
-        ],
-        "victoria-metrics": [
-            "victoria-metrics",
-            f"-storageDataPath={folder / 'victoria'}",
-            "-httpListenAddr={address}",
-        ],
-    }
-
-
-@contextmanager
-def _running(command: list[str]) -> Iterator[tuple[str, int]]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{one.getsockname()[1]}"
-    filled = [part.format(address=address) for part in command]
-    with subprocess.Popen(filled, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_until_ready(f"http://{address}/-/ready")
-            yield f"http://{address}", process.pid
-        finally:
-            process.terminate()
-
-
-def _wait_until_ready(url: str) -> None:
-    end = time.perf_counter() + 60
-    while time.perf_counter() < end:
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(url)
 
 
 if __name__ == "__main__":

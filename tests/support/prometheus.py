@@ -16,12 +16,12 @@ STOP_TIMEOUT_S = 30.0
 
 
 class PrometheusProcess:
-    """It scrapes itself every second, and writes it to `write_url` where there is one.
+    """It scrapes itself every second, and writes it to `write_url` where there is one; or it is written to itself.
 
     Use it as a context; `stop` sends what is still to be sent.
     """
 
-    def __init__(self, folder: Path, write_url: str = "", token: str = "") -> None:
+    def __init__(self, folder: Path, write_url: str = "", token: str = "", *, receiving: bool = False) -> None:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{one.getsockname()[1]}"
@@ -33,9 +33,10 @@ class PrometheusProcess:
         }
         config = {
             "global": {"scrape_interval": "1s"},
-            "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [self.address]}]}],
+            "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [self.address]}]}][receiving:],
             "remote_write": [remote] if write_url else [],
         }
+        self._flags = ["--web.enable-remote-write-receiver"] if receiving else []
         folder.mkdir()
         self.folder = folder
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
@@ -49,12 +50,19 @@ class PrometheusProcess:
                     f"--config.file={self.folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={self.folder / 'data'}",
                     f"--web.listen-address={self.address}",
+                    *self._flags,
                 ],
                 stdout=said,
                 stderr=said,
                 cwd=self.folder,
             )
         return self
+
+    def wait_until_ready(self) -> None:
+        """Raises httpx.HTTPError where it does not come up."""
+        transport = httpx.HTTPTransport(retries=10)  # with growing pauses, of some ten seconds in all
+        with httpx.Client(transport=transport, timeout=20.0) as client:
+            client.get(f"http://{self.address}/-/ready").raise_for_status()
 
     def stop(self) -> None:
         """SIGTERM; it returns when all its samples are delivered, or it has given up."""

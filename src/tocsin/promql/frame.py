@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -165,8 +165,18 @@ class LabelFrame:
 
     def order(self) -> RowArray:
         """The rows in the order of their labels, as Prometheus sorts series: pair by pair, names before values."""
-        pairs = [tuple(each.items()) for each in self.dicts()]
-        return np.array(sorted(range(self._size), key=pairs.__getitem__), np.int64)
+        keys: list[npt.NDArray[Any]] = []
+        ended = np.ones(self._size, np.bool_)  # has no label from here on, and so comes first
+        for name in sorted(self.columns, reverse=True):
+            column = self.columns[name]
+            rank = np.empty(len(column.values) + 1, np.int64)
+            rank[np.array(sorted(range(len(column.values)), key=column.values.__getitem__), np.int64)] = np.arange(
+                len(column.values)
+            )
+            rank[ABSENT] = len(column.values)  # its next label has a later name
+            keys.append(np.where(ended & (column.codes == ABSENT), -1, rank[column.codes]))
+            ended &= column.codes == ABSENT
+        return np.lexsort(keys) if keys else np.arange(self._size)
 
 
 EMPTY_FRAME = LabelFrame(0, {})

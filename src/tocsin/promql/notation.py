@@ -20,7 +20,7 @@ from tocsin.promql.values import BoolArray
 
 POINTS_MAX = 1_000_000
 
-_NUMBER = r"(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|nan))"
+_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|nan))"
 _ITEM = re.compile(
     rf"(?:(?P<gap>_)|(?P<stale>stale)|(?P<start>[+-]?{_NUMBER}))(?P<more>[+-]{_NUMBER})?(?:x(?P<times>\d+))?"
 )
@@ -61,12 +61,8 @@ def parse_values(text: str) -> tuple[FloatArray, BoolArray]:
 def _run(item: re.Match[str], count: int) -> FloatArray:
     if item["gap"] or item["stale"]:
         return np.full(count, STALE if item["stale"] else 0.0)
-    start = number(item["start"])
+    start = float(item["start"])
     if not item["more"]:
         return np.full(count, start)
     # added one by one, as Prometheus does: start + k·more would round otherwise
-    return np.cumsum(np.concatenate(([start], np.full(count - 1, number(item["more"])))))
-
-
-def number(text: str) -> float:
-    return float(int(text, 16)) if "x" in text.lower() else float(text)
+    return np.cumsum(np.concatenate(([start], np.full(count - 1, float(item["more"])))))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import ParamSpec, Protocol, TypeAlias, TypeVar
 
 from tocsin.model.matcher import Matcher
 from tocsin.promql.values import Grid, Ranges, Vector
@@ -52,7 +52,9 @@ class Budget:
     """
 
     samples_max: int = 50_000_000
-    series_max: int = 500_000
+    series_max: int = 200_000
+    points_max: int = 20_000_000
+    """Series times moments of one ask."""
     deadline_s: float | None = None
     """On the monotonic clock; a read that is under way then is stopped."""
     approximate: bool = False
@@ -81,3 +83,13 @@ class SeriesSource(Protocol):
         is away, UserError for matchers that cannot be understood.
         """
         ...
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Where long evaluations run, so that nothing else waits for them."""
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
