@@ -10,13 +10,13 @@ The numbers are those of Prometheus 3 (promql/functions.go), to the last bit: su
 compensation. So a sum over a window is made anew for each moment, and what can be counted or compared is not.
 """
 
-from libc.math cimport INFINITY, NAN, fabs, floor, isinf, isnan, sqrt
+from libc.math cimport NAN, isinf, sqrt
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
 from tocsin.promql.counters cimport changes, delta, idelta, increase, irate, rate, resets
 from tocsin.promql.extremes cimport largest, smallest, time_of_largest, time_of_smallest
-from tocsin.promql.selection cimport lowest, select
+from tocsin.promql.quantiles cimport deviation, quantile
 from tocsin.promql.sums cimport Sum, add
 from tocsin.promql.work cimport STALE, Work, bits, each, has_stale, look, put, without_stale
 
@@ -125,51 +125,6 @@ cdef double _smooth(const Work *work, Py_ssize_t moment, Py_ssize_t low, Py_ssiz
         before = level
         level = smoothing * work.values[at] + risen
     return level
-
-
-# Quantiles -----------------------------------------------------------------------------------------------------------
-
-
-cdef double _ranked(double *numbers, Py_ssize_t size, Py_ssize_t nans, double share) noexcept nogil:
-    """The quantile of `size` numbers and so many NaN, which come first. The order of the numbers is lost."""
-    cdef double rank = share * <double>(size + nans - 1), low, high, weight
-    cdef Py_ssize_t at
-    if isnan(share):
-        return NAN
-    if share < 0:
-        return -INFINITY
-    if share > 1:
-        return INFINITY
-    at = <Py_ssize_t>floor(rank)
-    weight = rank - floor(rank)
-    low = NAN if at < nans else select(numbers, size, at - nans)
-    if at + 1 >= size + nans:
-        high = low
-    else:
-        high = NAN if at + 1 < nans else lowest(numbers, at + 1 - nans, size)
-    return low * (1 - weight) + high * weight
-
-
-cdef double _quantile(const Work *work, Py_ssize_t moment, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
-    return _distances(work, low, high, 0.0, False, work.one[moment * work.one_stride])
-
-
-cdef double _distances(
-    const Work *work, Py_ssize_t low, Py_ssize_t high, double middle, bint distant, double share
-) noexcept nogil:
-    """A quantile of the values, or of their distances from the middle."""
-    cdef Py_ssize_t at, size = 0
-    cdef double value
-    for at in range(low, high):
-        value = fabs(work.values[at] - middle) if distant else work.values[at]
-        work.numbers[size] = value
-        size += not isnan(value)
-    return _ranked(work.numbers, size, high - low - size, share)
-
-
-cdef double _mad(const Work *work, Py_ssize_t moment, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
-    cdef double median = _distances(work, low, high, 0.0, False, 0.5)
-    return _distances(work, low, high, median, True, 0.5)
 
 
 # Single samples ------------------------------------------------------------------------------------------------------
@@ -318,13 +273,13 @@ cdef void _run(int code, Work *work) noexcept nogil:
     elif code == PRESENT:
         each(work, _present, 1)
     elif code == QUANTILE:
-        each(work, _quantile, 1)
+        quantile(work)
     elif code == STDDEV:
         each(work, _deviation, 1)
     elif code == STDVAR:
         each(work, _variance, 1)
     elif code == MAD:
-        each(work, _mad, 1)
+        each(work, deviation, 1)
     elif code == SMOOTHING:
         each(work, _smooth, 2)
     elif code == TS_OF_MIN:
