@@ -1,4 +1,8 @@
-"""Aggregations at one moment, written to be obvious."""
+"""Aggregations at one moment, written to be obvious.
+
+The order of operations is Prometheus' (promql/engine.go, aggregation), so that not even a comparison of two answers can
+come out otherwise; `exact_…` are what mathematics says.
+"""
 
 from __future__ import annotations
 
@@ -62,41 +66,69 @@ def folded(op: str, values: list[float], param: float | str | None) -> float:
             return (min(real) if op == "min" else max(real)) if real else math.nan
         case "stdvar" | "stddev":
             spread = variance(values)
-            return spread if op == "stdvar" else math.sqrt(spread)
+            return spread if op == "stdvar" or math.isnan(spread) else math.sqrt(spread)
         case _:
             assert isinstance(param, float)
             return quantile(param, values)
 
 
-def exact(values: list[float]) -> float | None:
-    """The sum without rounding, or None where it is no finite number."""
-    if not all(map(math.isfinite, values)):
-        return None
-    try:
-        return float(sum(map(Fraction, values)))
-    except OverflowError:
-        return None
+def add(more: float, total_: float, lost: float) -> tuple[float, float]:
+    """Neumaier's sum and what was rounded away so far."""
+    now = total_ + more
+    if math.isinf(now):
+        return now, 0.0
+    if abs(total_) >= abs(more):
+        return now, lost + ((total_ - now) + more)
+    return now, lost + ((more - now) + total_)
 
 
 def total(values: list[float]) -> float:
-    found = exact(values)
-    return sum(values) if found is None else found
+    sum_, lost = values[0], 0.0
+    for value in values[1:]:
+        sum_, lost = add(value, sum_, lost)
+    return sum_ + lost
 
 
 def mean(values: list[float]) -> float:
-    if not all(map(math.isfinite, values)):
-        return sum(value for value in values if not math.isfinite(value))
-    return float(sum(map(Fraction, values)) / len(values))
+    """The sum by the count; a running mean from where the sum would overflow."""
+    sum_, lost = values[0], 0.0
+    for at, value in enumerate(values[1:], start=1):
+        now, rest = add(value, sum_, lost)
+        if math.isinf(now):
+            return running_mean(values[at:], at, sum_ / at, lost / at)
+        sum_, lost = now, rest
+    return sum_ / len(values) + lost / len(values)
+
+
+def running_mean(values: list[float], count: int, middle: float, lost: float) -> float:
+    for number, value in enumerate(values, start=count + 1):
+        share = (number - 1) / number
+        middle, lost = add(value / number, share * middle, share * lost)
+    return middle + lost
 
 
 def variance(values: list[float]) -> float:
-    if not all(map(math.isfinite, values)):
-        return math.nan
+    """After Welford."""
+    middle = values[0]
+    squares = 0.0 if math.isfinite(middle) else math.nan
+    for number, value in enumerate(values[1:], start=2):
+        delta = value - middle
+        middle += delta / number
+        squares += delta * (value - middle)
+    return squares / len(values)
+
+
+def exact_total(values: list[float]) -> float:
+    return float(sum(map(Fraction, values)))
+
+
+def exact_mean(values: list[float]) -> float:
+    return float(sum(map(Fraction, values)) / len(values))
+
+
+def exact_variance(values: list[float]) -> float:
     middle = sum(map(Fraction, values)) / len(values)
-    try:
-        return float(sum((Fraction(value) - middle) ** 2 for value in values) / len(values))
-    except OverflowError:
-        return math.inf
+    return float(sum((Fraction(value) - middle) ** 2 for value in values) / len(values))
 
 
 def quantile(phi: float, values: Sequence[float]) -> float:
