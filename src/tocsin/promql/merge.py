@@ -40,10 +40,15 @@ def merged(vector: Vector) -> Vector:
     return Vector(vector.frame.take(first), values, present, vector.sorted)
 
 
-def refuse_duplicates(vector: Vector) -> None:
-    """Raises EvaluationError where two series have the same labels, at whatever steps they have values."""
-    if vector.compacted().frame.duplicate() is not None:
+def bare(vector: Vector) -> Vector:
+    """As `nameless`, but series that would become one are refused even where they take turns.
+
+    So it is with a sign and with functions over range vectors. Raises EvaluationError.
+    """
+    answer = Vector(vector.frame.without(*NAMING), vector.values, vector.present, vector.sorted)
+    if not _one_name(vector.frame) and answer.compacted().frame.duplicate() is not None:
         raise EvaluationError(SAME_LABELS)
+    return answer
 
 
 def _one_name(frame: LabelFrame) -> bool:
