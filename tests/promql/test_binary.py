@@ -97,12 +97,12 @@ def test_two_names_at_one_step_are_refused() -> None:
         computed(instant({"up a=1": 1, "down a=1": 2}), "+", scalar(1))
 
 
-def test_a_sign_takes_the_name_away_and_refuses_names_that_only_take_turns() -> None:
-    found = negated(instant({"up a=1": 3}), here())
+def test_a_sign_takes_the_name_away() -> None:
+    found = negated(vector((labels("up a=1"), [3, None]), (labels("down a=1"), [None, 2])), here())
     assert isinstance(found, Vector)
-    assert shown(found) == {"a=1": [-3]}
+    assert shown(found) == {"a=1": [-3, -2]}
     with pytest.raises(EvaluationError, match="same labelset"):
-        negated(vector((labels("up a=1"), [1, None]), (labels("down a=1"), [None, 2])), here())
+        negated(instant({"up a=1": 1, "down a=1": 2}), here())
 
 
 def test_vectors_meet_by_all_labels_but_the_name() -> None:

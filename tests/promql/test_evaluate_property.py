@@ -11,12 +11,12 @@ from tests.promql import expressions
 from tests.promql.reference.evaluator import Answer, Reference, Series
 from tests.promql.reference.instant import RefusedError
 from tests.promql.world import alike, at, same
-from tocsin.promql.evaluate import Evaluation
 
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import matches_all
 from tocsin.model.series import SeriesBlock
 from tocsin.promql import ast, plan, windows
+from tocsin.promql.evaluate import Evaluation
 from tocsin.promql.frame import LabelFrame
 from tocsin.promql.here import EvaluationError
 from tocsin.promql.notes import Notes

@@ -11,7 +11,7 @@ from tocsin.model.series import FloatArray
 from tocsin.promql import ast
 from tocsin.promql.here import EvaluationError, Here
 from tocsin.promql.matching import matched
-from tocsin.promql.merge import bare, nameless
+from tocsin.promql.merge import nameless
 from tocsin.promql.operators import ARITHMETIC, SETS, compared, computed
 from tocsin.promql.sets import combined
 from tocsin.promql.values import Scalar, Value, Vector
@@ -38,7 +38,7 @@ def negated(value: Value, here: Here) -> Value:  # noqa: ARG001 - as all that th
         case Scalar():
             return Scalar(-value.values)
         case Vector():
-            return bare(Vector(value.frame, -value.values, value.present, value.sorted))
+            return nameless(Vector(value.frame, -value.values, value.present, value.sorted))
         case _:
             raise EvaluationError("A sign stands before a number or an instant vector only.")
 

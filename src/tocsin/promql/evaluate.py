@@ -15,7 +15,7 @@ from tocsin.promql.functions.absent import absent_labels
 from tocsin.promql.functions.counters import counter_note
 from tocsin.promql.functions.registry import FUNCTIONS
 from tocsin.promql.here import Here
-from tocsin.promql.merge import nameless
+from tocsin.promql.merge import bare, nameless
 from tocsin.promql.notes import Notes
 from tocsin.promql.ports import Answers, Ask
 from tocsin.promql.values import Grid, Ranges, Scalar, Text, Value, Vector
@@ -130,7 +130,7 @@ class Evaluation:
             return Vector(absent_labels(call.args[0]), np.ones((1, grid.count)), absent)
         if call.function in COUNTING:
             counter_note(found.compacted().frame, self._here(call, grid))
-        return found if call.function in NAMED else nameless(found)
+        return found if call.function in NAMED else bare(found)
 
 
 def _vector(value: Value) -> Vector:

@@ -20,8 +20,8 @@ def nameless(vector: Vector) -> Vector:
 
     Raises EvaluationError where two of them have a value at one step.
     """
-    bare = Vector(vector.frame.without(*NAMING), vector.values, vector.present, vector.sorted)
-    return bare if _one_name(vector.frame) else merged(bare)
+    answer = Vector(vector.frame.without(*NAMING), vector.values, vector.present, vector.sorted)
+    return answer if _one_name(vector.frame) else merged(answer)
 
 
 def merged(vector: Vector) -> Vector:
@@ -43,7 +43,7 @@ def merged(vector: Vector) -> Vector:
 def bare(vector: Vector) -> Vector:
     """As `nameless`, but series that would become one are refused even where they take turns.
 
-    So it is with a sign and with functions over range vectors. Raises EvaluationError.
+    So it is with functions over range vectors. Raises EvaluationError.
     """
     answer = Vector(vector.frame.without(*NAMING), vector.values, vector.present, vector.sorted)
     if not _one_name(vector.frame) and answer.compacted().frame.duplicate() is not None:

@@ -42,7 +42,8 @@ class Reference:
             case ast.Selector():
                 return [self.newest(node, moment) for moment in self.looked_at(node, moments)]
             case ast.Unary():
-                return self.unary(node, self.value(node.expr, moments))
+                values = self.value(node.expr, moments)
+                return [negated(value) for value in values] if node.op == "-" else values
             case ast.Binary():
                 sides = zip(self.value(node.left, moments), self.value(node.right, moments), strict=True)
                 return [binary(node, left, right) for left, right in sides]
@@ -70,12 +71,6 @@ class Reference:
             for labels, points in self.matching(node.matchers)
         )
         return [(labels, value) for labels, value in found if value is not None]
-
-    def unary(self, node: ast.Unary, values: Sequence[Answer]) -> Sequence[Answer]:
-        if node.op == "+":
-            return values
-        refuse_namesakes(value for value in values if isinstance(value, list))
-        return [negated(value) for value in values]
 
     def call(self, node: ast.Call, moments: Sequence[int]) -> Sequence[Answer]:
         args = [ast.unwrapped(arg) for arg in node.args]
@@ -136,7 +131,7 @@ def float_of(value: Answer) -> float:
 
 def negated(value: Answer) -> Answer:
     if isinstance(value, list):
-        return [(nameless(labels), -number) for labels, number in value]
+        return instant.unique([(nameless(labels), -number) for labels, number in value])
     return -float_of(value)
 
 
