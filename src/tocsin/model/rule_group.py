@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -24,7 +24,7 @@ class RecordingRule:
     record: str
     expr: str
     labels: Pairs = ()
-    place: Place = Place()
+    place: Place = field(default=Place(), compare=False)
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class AlertingRule:
     keep_firing_for_ms: int = 0
     labels: Pairs = ()
     annotations: Pairs = ()
-    place: Place = Place()
+    place: Place = field(default=Place(), compare=False)
 
     @property
     def name(self) -> str:
