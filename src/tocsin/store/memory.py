@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +26,7 @@ from tocsin.model.series import (
     StepBlock,
     TimeArray,
 )
+from tocsin.promql.ports import Answers, Ask, Budget
 from tocsin.runtime.clock import Clock
 from tocsin.store.samples.blocks import (
     Grid,
@@ -39,6 +40,7 @@ from tocsin.store.samples.blocks import (
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.dump import Piece, StoredPart
 from tocsin.store.samples.enforcement import RAW, Loss, Partition, Removed, shortened
+from tocsin.store.samples.gathering import Samples, Selections, check_samples, gather
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.native import Columns
 from tocsin.store.samples.retention import last_day_past
@@ -65,6 +67,7 @@ class MemorySampleStore:
         self._clock = clock
         self._index = LabelIndex(self._settings.series_max, self._settings.metric_series_max)
         self.cuts = Cuts((kept or RetentionSettings()).lengths, self._index.labels, self._index.find)
+        self._selections = Selections(self._index)
         self._metrics: dict[str, MetricInfo] = {}
         self._fresh: list[SampleBatch] = []
         self._columns: dict[int, _Column] = {}
@@ -147,6 +150,18 @@ class MemorySampleStore:
         found = list(self._within(matchers, start_ms, end_ms))
         check_points(sum(len(times) for _, times, _ in found), self._settings.read_points_max)
         return self._block(found)
+
+    async def gather(self, asks: Sequence[Ask], budget: Budget) -> Answers:
+        self._settle()
+        return gather(
+            asks,
+            self._selections,
+            self.cuts,
+            _MemorySampler(self._columns),
+            budget,
+            now_ms=self._clock.now_ms(),
+            monotonic_s=self._clock.monotonic_s,
+        )
 
     async def steps(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, step_ms: int) -> StepBlock:
         wanted = grid(start_ms, end_ms, step_ms)
@@ -400,6 +415,22 @@ class _Column:
             room = max(size, 2 * len(self._times), 64)
             self._times = np.concatenate((self.times, np.zeros(room - self.size, np.int64)))
             self._values = np.concatenate((self.values, np.zeros(room - self.size)))
+
+
+@dataclass(frozen=True, slots=True)
+class _MemorySampler:
+    columns: Mapping[int, _Column]
+
+    how = "memory"
+
+    def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
+        empty = _Column()
+        found = [self.columns.get(series_id, empty).within(after_ms + 1, until_ms + 1) for series_id in ids.tolist()]
+        offsets = np.cumsum([0, *(len(times) for times, _ in found)]).astype(np.int64)
+        check_samples(int(offsets[-1]), samples_max)
+        times = np.concatenate([np.zeros(0, np.int64), *(times for times, _ in found)])
+        values = np.concatenate([np.zeros(0), *(values for _, values in found)])
+        yield 0, Samples(offsets, times, values)
 
 
 def _merged(

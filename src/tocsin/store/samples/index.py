@@ -15,6 +15,7 @@ from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import METRIC_NAME, Labels
 from tocsin.model.matcher import Matcher, MatchOp, matches_all
 from tocsin.model.series import Cardinality, IdArray, TimeArray
+from tocsin.promql.frame import LabelFrame
 from tocsin.store.samples.journal import NewSeries
 from tocsin.store.samples.table import Ordinals, SeriesTable
 
@@ -77,6 +78,8 @@ class LabelIndex:
         self._heir: SeriesTable | None = None
         self.generation = 0
         """Changes when series were forgotten: whoever remembers ids must ask for them again."""
+        self.version = 0
+        """Changes with every series that comes or goes: whoever remembers what was found must look again."""
 
     def __len__(self) -> int:
         return self._table.living
@@ -97,6 +100,7 @@ class LabelIndex:
             if ordinal < 0:
                 self._check_room(table, labels)
                 table.add(series_id, labels.pairs)
+                self.version += 1
                 return series_id  # remembered when it comes again, as many do not
             self._check_same(table, ordinal, labels)
             if not table.alive.view[ordinal]:
@@ -114,6 +118,7 @@ class LabelIndex:
                 ordinal = self._table.ordinal(series_id)
                 if ordinal < 0:
                     ordinal = self._table.add(series_id, labels.pairs)
+                    self.version += 1
                 self._check_same(self._table, ordinal, labels)
                 self._table.saved.view[ordinal] = True
 
@@ -129,6 +134,7 @@ class LabelIndex:
             start = self._table.size
             self._table.add_all(ids, lengths.astype(np.int64), pairs)
             self._table.saved.data[start : self._table.size] = True
+            self.version += 1
 
     def load_spans(self, spans: Spans) -> None:
         """What the engine has kept of the days of series, each once; those of no series are left out.
@@ -220,6 +226,7 @@ class LabelIndex:
 
     def _revive(self, ids: IdArray) -> None:
         """The lock is held."""
+        self.version += 1
         for table in self._tables():
             ordinals = np.unique(table.ordinals(ids))
             ordinals = ordinals[ordinals >= 0]
@@ -244,6 +251,7 @@ class LabelIndex:
                 self._remembered = {}
                 self._objects = {}
                 self.generation += 1
+                self.version += 1
             return np.asarray(gone)
 
     def forgotten(self, ids: IdArray) -> IdArray:
@@ -301,6 +309,7 @@ class LabelIndex:
                     back = gone[table.alive.data[gone]]
                     made.take(table, back)
                     self._table = made
+                    self.version += 1
                     self._heir = None
                     self._patterns = {}
                     self._objects = {}
@@ -314,6 +323,18 @@ class LabelIndex:
         """
         table = self._table
         return np.asarray(np.sort(table.ids.data[self._find(table, matchers, start_ms, end_ms)]))
+
+    def labelled(self, matchers: Sequence[Matcher], series_max: int) -> tuple[IdArray, LabelFrame]:
+        """The ids of `find`, and their labels in the same order. Raises LimitError where they are more."""
+        table = self._table
+        ordinals = self._find(table, matchers, None, None)
+        if len(ordinals) > series_max:
+            raise LimitError(
+                f"{len(ordinals):,} series fit, and a query may read {series_max:,}. Ask for fewer with more matchers."
+            )
+        ids = table.ids.data[ordinals]
+        order = np.argsort(ids)
+        return np.asarray(ids[order]), table.frame(ordinals[order])
 
     def find_any(self, selectors: Sequence[Sequence[Matcher]]) -> IdArray:
         """The ids of the series that fit any of the selectors, rising."""

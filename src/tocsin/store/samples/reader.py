@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
 
-from tocsin.model.errors import StoreError
+from tocsin.model.errors import LimitError, StoreError, TransientError
 from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
 from tocsin.store.samples.decimal import values_of
 from tocsin.store.samples.engine import IDS, Connection
+from tocsin.store.samples.gathering import TIMED_OUT, Samples, check_samples
 from tocsin.store.samples.native import Columns, Shape
 from tocsin.store.samples.rollup import RESOLUTIONS, Plan, Span
 from tocsin.store.samples.schema import ROWS, SAMPLES
@@ -109,6 +110,58 @@ def _by_id(parts: Sequence[Columns], shape: Shape) -> Columns:
         return parts[0]
     order = np.argsort(np.concatenate([part["id"] for part in parts]), kind="stable")
     return {name: np.concatenate([part[name] for part in parts])[order] for name in shape.types}
+
+
+SLICE_ROWS = 1_000_000
+"""Rows that are read at once, 17 bytes each from the engine and as much again as times and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSampler:
+    """Reads samples from the engine for `gathering`, which reduces each slice before the next one is read."""
+
+    connection: Connection
+    seconds_left: Callable[[], float | None]
+    """What is left of the query's time; None is no limit but the settings'."""
+
+    how = "engine"
+
+    def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
+        if not len(ids) or until_ms <= after_ms:
+            return
+        size = len(ids)
+        where = f"id in {IDS} and t > {after_ms} and t <= {until_ms}"
+        if size > FEW_SERIES:
+            counted = self._read(f"select count() as n from samples where {where}", _COUNT, ids)  # noqa: S608 - integers
+            rows_in_all = int(counted["n"][0])
+            check_samples(rows_in_all, samples_max)
+            size = max(1, size * SLICE_ROWS // max(rows_in_all, 1))
+        left = samples_max
+        for first in range(0, len(ids), size):
+            some = ids[first : first + size]
+            sql = f"select id, t, m, e from samples final where {where} order by id, t limit {left + 1}"  # noqa: S608 - integers
+            rows = self._read(sql, ROWS, some, single=len(some) == 1)
+            left -= len(rows["id"])
+            check_samples(samples_max - left, samples_max)
+            offsets = np.append(np.searchsorted(rows["id"], some), len(rows["id"])).astype(np.int64)
+            yield first, Samples(offsets, rows["t"], values_of(rows["m"], rows["e"]))
+
+    def _read(self, sql: str, shape: Shape, ids: IdArray, *, single: bool = False) -> Columns:
+        settings = ["max_threads = 1"] if single else []
+        left_s = self._seconds_left()
+        if left_s is not None:
+            settings.append(f"max_execution_time = {left_s:.3f}")
+        try:
+            return self.connection.read(f"{sql} settings {', '.join(settings)}" if settings else sql, shape, ids)
+        except LimitError:
+            self._seconds_left()  # where it was the query's time that ran out, that is said
+            raise
+
+    def _seconds_left(self) -> float | None:
+        left_s = self.seconds_left()
+        if left_s is not None and left_s <= 0:
+            raise TransientError(TIMED_OUT)
+        return left_s
 
 
 def steps(

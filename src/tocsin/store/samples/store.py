@@ -19,16 +19,18 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Lengths, Policy, Resolution
 from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock
+from tocsin.promql.ports import Answers, Ask, Budget
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, dump, enforcement, erasing, reader, retention, rollup
+from tocsin.store.samples import catalog, dump, enforcement, erasing, gathering, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.engine import PARTS, Connection, Engine
 from tocsin.store.samples.engines import open_engine, place_of
+from tocsin.store.samples.gathering import seconds_left
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.journal import Journal, NewSeries, Record
 from tocsin.store.samples.native import Columns, Shape
@@ -97,6 +99,7 @@ class SampleStore:
     ) -> None:
         self._parts = parts
         self._index = parts.index
+        self._selections = gathering.Selections(parts.index)
         self._metrics = parts.metrics
         self._settings = settings
         self.cuts = parts.cuts
@@ -318,6 +321,24 @@ class SampleStore:
 
     async def metrics(self) -> tuple[MetricInfo, ...]:
         return described(self._index, self._metrics)
+
+    async def gather(self, asks: Sequence[Ask], budget: Budget) -> Answers:
+        """The port of PromQL's engine: see `promql.ports.SeriesSource`."""
+
+        def fetch(connection: Connection) -> Answers:
+            sampler = reader.EngineSampler(connection, lambda: seconds_left(budget, self._clock.monotonic_s))
+            return gathering.gather(
+                asks,
+                self._selections,
+                self.cuts,
+                sampler,
+                budget,
+                now_ms=now_ms,
+                monotonic_s=self._clock.monotonic_s,
+            )
+
+        now_ms = self._clock.now_ms()
+        return await self._reading(fetch)
 
     async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:
         def fetch(connection: Connection) -> SeriesBlock:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tocsin.model.labels import Labels
 from tocsin.model.series import IdArray
+from tocsin.promql.frame import ABSENT, LabelColumn, LabelFrame
 from tocsin.store.samples.slots import Column, Numbers, Slots
 
 Ordinals: TypeAlias = Numbers
@@ -184,6 +185,21 @@ class SeriesTable:
         lengths = ends - starts
         shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
         return self.flat.data[shift + np.arange(len(shift))]
+
+    def frame(self, ordinals: Ordinals) -> LabelFrame:
+        """The labels of these series, in columns."""
+        starts, ends = self.spans(ordinals)
+        owners = np.repeat(np.arange(len(ordinals)), ends - starts)
+        flat = self.pairs_in(ordinals)
+        of_labels = self.label_of.data[flat]
+        columns = {}
+        for number in np.unique(of_labels).tolist():
+            mine = np.flatnonzero(of_labels == number)
+            used, codes = np.unique(flat[mine], return_inverse=True)
+            column = np.full(len(ordinals), ABSENT, np.int32)
+            column[owners[mine]] = codes
+            columns[self.names[number]] = LabelColumn(column, [self.pairs[pair][1] for pair in used.tolist()])
+        return LabelFrame(len(ordinals), columns)
 
     def without(self, ordinals: Ordinals) -> tuple[SeriesTable, Ordinals]:
         """A table without these series and pairs that only they have, and the ordinals in this one of its rows."""

@@ -1,0 +1,217 @@
+"""What queries ask of the series: found in the index, read slice by slice, and reduced at once to what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tocsin.model.errors import LimitError, TransientError
+from tocsin.model.matcher import Matcher
+from tocsin.model.series import FloatArray, IdArray, SeriesBlock, TimeArray
+from tocsin.promql import windows
+from tocsin.promql.frame import LabelFrame, RowArray
+from tocsin.promql.ports import Answers, Ask, Budget, Gathered, Source
+from tocsin.promql.values import BoolArray, Ranges, Vector
+from tocsin.store.samples.cuts import Cuts
+from tocsin.store.samples.index import LabelIndex
+
+TIMED_OUT = "query timed out while its samples were read"
+REMEMBERED_MAX = 2_000
+"""Selectors whose series are remembered."""
+REMEMBERED_SERIES_MAX = 1_000_000
+"""Series of all of them together: about 60 bytes each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The series of a selector: ids uint64[n], rising, and their labels in the same order."""
+
+    ids: IdArray
+    frame: LabelFrame
+
+
+class Selections:
+    """The series of selectors, remembered until the index changes. Any thread may ask."""
+
+    def __init__(self, index: LabelIndex) -> None:
+        self._index = index
+        self._version = -1
+        self._known: dict[tuple[Matcher, ...], Found] = {}
+        self._series = 0
+
+    def find(self, matchers: tuple[Matcher, ...], series_max: int) -> Found:
+        """Raises LimitError where they are more than may be read, UserError for a pattern that is none."""
+        version = self._index.version  # before looking: what comes meanwhile is seen the next time
+        known = self._known
+        if version != self._version:
+            self._known, self._version, self._series = {}, version, 0
+            known = self._known
+        found = known.get(matchers)
+        if found is None:
+            found = Found(*self._index.labelled(matchers, series_max))
+            self._series += len(found.ids)
+            if len(known) < REMEMBERED_MAX and self._series < REMEMBERED_SERIES_MAX:
+                known[matchers] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Of some series, in their order: series i owns times and values [offsets[i]:offsets[i + 1]], times rising."""
+
+    offsets: TimeArray
+    times: TimeArray
+    values: FloatArray
+
+
+class Sampler(Protocol):
+    """Reads samples, wherever they are."""
+
+    @property
+    def how(self) -> str:
+        """As `Source.how` says it."""
+        ...
+
+    def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
+        """Samples with after < time ≤ until of all the series, some series at a time: (the first one's place, theirs).
+
+        Raises LimitError where they are more than samples_max.
+        """
+        ...
+
+
+def gather(
+    asks: Sequence[Ask],
+    selections: Selections,
+    cuts: Cuts,
+    sampler: Sampler,
+    budget: Budget,
+    *,
+    now_ms: int,
+    monotonic_s: Callable[[], float],
+) -> Answers:
+    """Every ask answered; those of the same series and overlapping times are read together.
+
+    Raises LimitError where it is more than the budget allows, TransientError where time runs out.
+    """
+    founds = {ask: selections.find(ask.matchers, budget.series_max) for ask in asks}
+    for ask, found in founds.items():
+        check_points(len(found.ids), ask.grid.count, budget.points_max)
+    answers: Answers = {}
+    left = budget.samples_max
+    for together in _together(asks):
+        began_s = monotonic_s()
+        found = founds[together[0]]
+        drafts = [_Draft.of(ask, found.frame) for ask in together]
+        read = 0
+        after_ms = min(ask.after_ms for ask in together)
+        until_ms = max(ask.grid.end_ms for ask in together)
+        for kept_after_ms, rows in _parts(cuts, found.ids, now_ms, after_ms):
+            ids = found.ids if rows is None else found.ids[rows]
+            check_time(budget, monotonic_s)
+            for first, samples in sampler.slices(ids, kept_after_ms, until_ms, left - read):
+                read += int(samples.offsets[-1] - samples.offsets[0])
+                for draft in drafts:
+                    draft.take(samples, first, rows)
+        left -= read
+        source = Source(sampler.how, len(found.ids), read, monotonic_s() - began_s)
+        answers |= {draft.ask: Gathered(draft.done(), (source,)) for draft in drafts}
+    return answers
+
+
+def check_points(series: int, steps: int, points_max: int) -> None:
+    if series * steps > points_max:
+        raise LimitError(
+            f"{series:,} series of {steps:,} steps are {series * steps:,} values, and a query may have {points_max:,}. "
+            "Ask for a longer step, a shorter time or fewer series."
+        )
+
+
+def check_time(budget: Budget, monotonic_s: Callable[[], float]) -> None:
+    if budget.deadline_s is not None and monotonic_s() > budget.deadline_s:
+        raise TransientError(TIMED_OUT)
+
+
+def seconds_left(budget: Budget, monotonic_s: Callable[[], float]) -> float | None:
+    return None if budget.deadline_s is None else budget.deadline_s - monotonic_s()
+
+
+def check_samples(found: int, samples_max: int) -> None:
+    if found > samples_max:
+        raise LimitError(
+            "query processing would load too many samples into memory in query execution: ask for a shorter time, "
+            "fewer series, or aggregate beforehand with a recording rule"
+        )
+
+
+def _together(asks: Sequence[Ask]) -> Iterable[list[Ask]]:
+    """Asks of the same selector whose times overlap."""
+    groups: dict[tuple[Matcher, ...], list[list[Ask]]] = {}
+    for ask in sorted(asks, key=lambda ask: ask.after_ms):
+        own = groups.setdefault(ask.matchers, [])
+        if own and ask.after_ms <= max(other.grid.end_ms for other in own[-1]):
+            own[-1].append(ask)
+        else:
+            own.append([ask])
+    return [group for own in groups.values() for group in own]
+
+
+def _parts(cuts: Cuts, ids: IdArray, now_ms: int, after_ms: int) -> list[tuple[int, RowArray | None]]:
+    """(after which moment samples are still kept, the places of the series for which that holds; None is all)."""
+    parts = cuts.parts(ids, lambda lengths: max(after_ms, now_ms - lengths.raw_ms - 1))
+    if len(parts) == 1:
+        return [(parts[0][0], None)]
+    return [(kept_ms, np.searchsorted(ids, some)) for kept_ms, some in parts]
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """An answer that is being made, slice by slice."""
+
+    ask: Ask
+    frame: LabelFrame
+    values: FloatArray
+    present: BoolArray
+    pieces: list[tuple[RowArray, Samples]]
+
+    @classmethod
+    def of(cls, ask: Ask, frame: LabelFrame) -> _Draft:
+        shape = (len(frame), ask.grid.count) if ask.function else (0, 0)
+        return cls(ask, frame, np.zeros(shape), np.zeros(shape, np.bool_), [])
+
+    def take(self, samples: Samples, first: int, rows: RowArray | None) -> None:
+        count = len(samples.offsets) - 1
+        ask = self.ask
+        if not ask.function:
+            places = np.arange(first, first + count) if rows is None else rows[first : first + count]
+            self.pieces.append((places, samples))
+            return
+        block = (ask.function, samples.offsets, samples.times, samples.values, ask.grid, ask.range_ms)
+        if rows is None:
+            windows.reduce_into(*block, self.values, self.present, row=first, params=ask.params)
+            return
+        values, present = np.empty((count, ask.grid.count)), np.empty((count, ask.grid.count), np.bool_)
+        windows.reduce_into(*block, values, present, params=ask.params)
+        self.values[rows[first : first + count]] = values
+        self.present[rows[first : first + count]] = present
+
+    def done(self) -> Vector | Ranges:
+        if self.ask.function:
+            return Vector(self.frame, self.values, self.present)
+        after_ms, until_ms = self.ask.after_ms, self.ask.grid.end_ms
+        owners, times, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+        for places, samples in self.pieces:
+            owner = np.repeat(places, np.diff(samples.offsets))
+            own_times = samples.times[samples.offsets[0] : samples.offsets[-1]]
+            wanted = (own_times > after_ms) & (own_times <= until_ms)
+            owners.append(owner[wanted])
+            times.append(own_times[wanted])
+            values.append(samples.values[samples.offsets[0] : samples.offsets[-1]][wanted])
+        owner = np.concatenate(owners)
+        order = np.argsort(owner, kind="stable")
+        offsets = np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(self.frame)))))
+        block = SeriesBlock((), offsets.astype(np.int64), np.concatenate(times)[order], np.concatenate(values)[order])
+        return Ranges(self.frame, block, self.ask.grid, self.ask.range_ms)
