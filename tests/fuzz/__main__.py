@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tocsin.ingest", "tocsin.api.bodies", "tocsin.model"]):
+with atheris.instrument_imports(include=["tocsin.ingest", "tocsin.api.bodies", "tocsin.model", "tocsin.promql"]):
     from tests.fuzz.targets import TARGETS
 
 from tocsin.model.errors import LimitError, UserError

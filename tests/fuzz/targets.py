@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ from tocsin.ingest.wire import (
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries, Version
 from tocsin.model.errors import LimitError, UserError
+from tocsin.promql.outline import outline
+from tocsin.promql.parse import parse
+from tocsin.promql.text import pretty, text_of
 from tocsin.runtime.telemetry import Telemetry
 
 LIMITS = IngestSettings()
@@ -150,6 +154,15 @@ def _packed(body: bytes) -> None:
     assert len(unpack(body[1:], UNPACKED_MAX, encoding)) <= UNPACKED_MAX
 
 
+def _promql(body: bytes) -> None:
+    """What is read is written, laid out and drawn, and what is written is read as it was."""
+    tree = parse(body.decode(errors="replace"))
+    written = text_of(tree)
+    assert text_of(parse(written)) == written
+    assert text_of(parse(pretty(tree))) == written
+    json.dumps(outline(tree))
+
+
 TEXT = b"""# HELP a_total How many.
 # TYPE a_total counter
 a_total{code="200",path="C:\\\\x \\"y\\"\\n"} 3 1800000000000
@@ -173,6 +186,11 @@ OTLP_JSON = (
     b'"dataPoints":[{"asInt":"5","timeUnixNano":"1800000000000000000"}]}},{"name":"h","histogram":{"dataPoints":'
     b'[{"count":"3","sum":4.5,"bucketCounts":["1","2"],"explicitBounds":[1.0]}]}}]}]}]}'
 )
+PROMQL = (
+    b"sum by (job, \"a.b\") (rate(http_requests_total{code=~'5..',job!~`x|y`,}[5m] offset -1h)) / 2 ^ -0x1F",
+    b"a > bool on (b) group_left (c) topk(3, x @ start()) # why\nor max_over_time((b - 1_000)[1h:30s] @ 1.5)",
+    b'{"my.metric", c="\\xc3\\xa9\\u00e9\\n"} + fill_left(-Inf) d unless ignoring () e[1w2d]',
+)
 OTLP_PROTO = bytes.fromhex("0a1c121a1218 0a016d2a130a1119 00a0724e18090000 310000000000001440".replace(" ", ""))
 
 TARGETS: Mapping[str, Target] = {
@@ -191,5 +209,6 @@ TARGETS: Mapping[str, Target] = {
     "collectd": Target(_collectd, (COLLECTD,)),
     "otlp_weight": Target(_otlp_weight, (OTLP_PROTO,)),
     "json": Target(_pair(json_push.parse), (JSON,)),
+    "promql": Target(_promql, PROMQL),
     "packed": Target(_packed, (b"\x00\x1f\x8b\x08\x00", b"\x02\x05\x10hello", b"\x03\x28\xb5\x2f\xfd\x04\x00")),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import time
 
 import pytest
 from tests.support.promql_library import tree_of
@@ -26,14 +28,14 @@ def test_trees_are_those_of_the_library(seed: int) -> None:
     [
         ("", 1, "no expression found in input"),
         ("# a comment alone", 1, "no expression found in input"),
-        ("foo bar", 5, "unexpected identifier 'bar'"),
-        ("1 1", 3, "unexpected number '1'"),
+        ("foo bar", 5, 'unexpected identifier "bar"'),
+        ("1 1", 3, 'unexpected number "1"'),
         ("(foo", 1, "unclosed left parenthesis"),
         ("foo)", 4, "unexpected right parenthesis"),
-        ("foo[5m", 7, "unexpected end of input inside brackets"),
-        ("foo[", 5, "unexpected end of input inside brackets"),
+        ("foo[5m", 7, "unclosed left bracket"),
+        ("foo[", 5, "unclosed left bracket"),
         ("foo[0s]", 5, "duration must be greater than 0"),
-        ("foo[1m30]", 5, "expected number or duration"),
+        ("foo[1m30]", 5, 'bad number or duration syntax: "1m30"'),
         ("foo[1s1m]", 5, "not a valid duration"),
         ("sum(", 4, "unclosed left parenthesis"),
         ("sum()", 1, "no arguments for aggregate expression"),
@@ -49,8 +51,8 @@ def test_trees_are_those_of_the_library(seed: int) -> None:
         ("abs(a,)", 7, "trailing commas not allowed"),
         ("foo{a=}", 7, "expected string"),
         ('foo{a="b"', 10, "unexpected end of input inside braces"),
-        ('foo{a="b" c="d"}', 11, "unexpected identifier 'c' in label matching"),
-        ('foo{a="b" or c="d"}', 11, "unexpected identifier 'or' in label matching"),
+        ('foo{a="b" c="d"}', 11, 'unexpected identifier "c" in label matching, expected "," or "}"'),
+        ('foo{a="b" or c="d"}', 11, 'unexpected identifier "or" in label matching'),
         ('foo{a=~"("}', 8, "is not a regular expression"),
         ('foo{__name__="bar"}', 5, "metric name must not be set twice"),
         ('foo{"bar"}', 5, "metric name must not be set twice"),
@@ -58,10 +60,10 @@ def test_trees_are_those_of_the_library(seed: int) -> None:
         ('{a=~".*"}', 1, "at least one non-empty matcher"),
         ('{a!="b"}', 1, "at least one non-empty matcher"),
         ("a + bool b", 5, "bool modifier can only be used on comparison operators"),
-        ("1 == 1", 1, "comparisons between scalars must use BOOL modifier"),
+        ("1 == 1", 3, "comparisons between scalars must use BOOL modifier"),
         ("1 and a", 1, 'set operator "and" not allowed in binary scalar expression'),
         ("1 * on (x) a", 1, "vector matching only allowed between instant vectors"),
-        ("a and on (x) group_left () b", 14, "no grouping allowed for 'and' operation"),
+        ("a and on (x) group_left () b", 14, 'no grouping allowed for "and" operation'),
         ("a * on (x) group_left (x) b", 12, "must not occur in ON and GROUP clause at once"),
         ("a or fill(0) b", 6, "not allowed for set operators"),
         ("a[5m] + 1", 1, "binary expression must contain only scalar and instant vector types"),
@@ -78,9 +80,77 @@ def test_trees_are_those_of_the_library(seed: int) -> None:
         ("bool", 1, "unexpected <bool>"),
         ('"open', 1, "unterminated quoted string"),
         ('"\\q"', 1, "unknown escape sequence"),
-        ("1_000", 1, "unexpected character '1_000'"),
-        ("5m5", 1, "unexpected character '5m5'"),
-        ("a ☃ b", 3, "unexpected character '☃'"),
+        ("1__000", 1, 'bad number or duration syntax: "1__000"'),
+        ("5m5", 1, 'bad number or duration syntax: "5m5"'),
+        ("a ☃ b", 3, "unexpected character: '☃'"),
+        ("`open", 1, "unterminated raw string"),
+        (r'"\'"', 1, "unknown escape sequence U+0027"),
+        (r'"\x4"', 1, "illegal character in escape sequence"),
+        (r'"\400"', 1, "escape sequence is an invalid Unicode code point"),
+        (r'"\ud800"', 1, "escape sequence is an invalid Unicode code point"),
+        (r'"a\xc5z"', 1, "the string is not valid UTF-8"),
+        ('"\ud800"', 2, "invalid UTF-8 rune"),
+        ("1e999", 1, "out of range"),
+        ("0x8000000000000000", 1, "out of range"),
+        ("0x", 1, 'bad number or duration syntax: "0x"'),
+        ("1e", 1, 'bad number or duration syntax: "1e"'),
+        ("1_", 1, 'bad number or duration syntax: "1_"'),
+        ("0b11", 1, 'bad number or duration syntax: "0b11"'),
+        ("1.5m", 1, 'bad number or duration syntax: "1.5m"'),
+        ("a[300y]", 3, "duration out of range"),
+        ("a[1e300]", 3, "duration out of range"),
+        ("a[9999999999999999999999s]", 3, "duration out of range"),
+        ("a[-5m]", 3, "duration must be greater than 0"),
+        ("a[5m:0s]", 6, "duration must be greater than 0"),
+        ("a[5m:b]", 6, 'unexpected identifier "b" in subquery selector, expected number, duration, or "]"'),
+        ("a[b]", 3, "in subquery or range selector, expected number or duration"),
+        ("a[5m 1m]", 6, 'unexpected duration "1m" in subquery or range, expected ":" or "]"'),
+        ("a[5m:1m 1m]", 9, 'in subquery selector, expected "]"'),
+        ("a]", 2, "unexpected right bracket ']'"),
+        ("a[1m][1m]", 6, "ranges only allowed for vector selectors"),
+        ("a offset", 9, "unexpected end of input in offset, expected number or duration"),
+        ("a offset b", 10, 'unexpected identifier "b" in offset'),
+        ("a @", 4, "unexpected end of input in @, expected timestamp"),
+        ("a @ b", 5, 'unexpected identifier "b" in @, expected timestamp'),
+        ("a @ start", 10, "unexpected end of input in @"),
+        ("a @ start() @ 5", 13, "@ <timestamp> may not be set multiple times"),
+        ("a +", 4, "unexpected end of input"),
+        ("a + * b", 5, "unexpected <op:*>"),
+        ("a = b", 3, 'unexpected "="'),
+        ("a =~ b", 3, "unexpected <op:=~>"),
+        ("a ! b", 3, "unexpected character: '!'"),
+        ("a b c", 3, 'unexpected identifier "b"'),
+        ("sum a", 5, 'unexpected identifier "a"'),
+        ("sum a by (b)", 5, 'unexpected identifier "a"'),
+        ("sum by b (a)", 8, 'unexpected identifier "b" in grouping opts, expected "("'),
+        ("sum by (b c) (a)", 11, 'in grouping opts, expected "," or ")"'),
+        ("sum by (5) (a)", 9, 'unexpected number "5" in grouping opts, expected label'),
+        ("sum by (a:b) (a)", 9, "in grouping opts, expected label"),
+        ("sum by (a) (b) by (c)", 16, "unexpected <by>"),
+        ("sum(a, b,)", 10, "trailing commas not allowed"),
+        ("sum((a)", 4, "unclosed left parenthesis"),
+        ("count_values(1, a)", 14, "expected type string in aggregation parameter, got scalar"),
+        ('topk("a", a)', 6, "expected type scalar in aggregation parameter, got string"),
+        ("a + group_left (b) c", 5, "unexpected <group_left>"),
+        ("a + on (b) ignoring (c) d", 12, "unexpected <ignoring>"),
+        ("1 + fill(0) 2", 1, "filling in missing series only allowed between instant vectors"),
+        ("a + fill(b) c", 10, "in fill modifier, expected number"),
+        ("foo{,}", 5, 'unexpected "," in label matching, expected identifier or "}"'),
+        ('foo{a="b",,}', 11, 'unexpected "," in label matching'),
+        ("foo{a}", 6, 'unexpected "}" in label matching, expected label matching operator'),
+        ("foo{a=5}", 7, 'unexpected number "5" in label matching, expected string'),
+        ("foo{a=b}", 7, 'unexpected identifier "b" in label matching, expected string'),
+        ("foo{a==b}", 6, "unexpected <op:==> in label matching"),
+        ("foo{{}", 5, 'unexpected "{" in label matching'),
+        ('{""}', 2, "a metric has no name"),
+        ("Sum(a) + Rate(a[5m])", 10, 'unknown function with name "Rate"'),
+        ("by(a)", 1, 'unknown function with name "by"'),
+        ("info(a)", 1, "info() is experimental in Prometheus and not supported"),
+        ("a[5m] anchored", 7, "anchored modifier is experimental in Prometheus and not supported"),
+        ("a smoothed", 3, "smoothed modifier is experimental in Prometheus and not supported"),
+        ("and a", 5, 'unexpected identifier "a"'),
+        ("abs(", 4, "unclosed left parenthesis"),
+        ("abs(a b)", 7, 'unexpected identifier "b"'),
         ("(" * 5_000, 101, "nested too deeply"),
         ("-" * 5_000 + "1", 101, "nested too deeply"),
     ],
@@ -120,6 +190,11 @@ def test_a_text_that_is_too_long_is_refused() -> None:
         ("1e3", 1000.0),
         ("0x1F", 31.0),
         ("0755", 493.0),
+        ("089", 89.0),
+        ("1_000.5_0", 1000.5),
+        ("0x_1F_00", 7936.0),
+        ("1e+1_0", 1e10),
+        ("2 ", 2.0),
         ("5m", 300.0),
         ("1h30m", 5400.0),
         ("100ms", 0.1),
@@ -205,3 +280,77 @@ def test_every_node_knows_its_place() -> None:
 
 def test_comments_end_with_their_line() -> None:
     assert bare(parse("a # not + this\n + b")) == bare(parse("a + b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "range_ms"),
+    [("a[5m]", 300_000), ("a[300]", 300_000), ("a[0.5]", 500), ("a[1e3]", 1_000_000), ("a[ 1h30m ]", 5_400_000)],
+)
+def test_ranges_are_durations_or_seconds(text: str, range_ms: int) -> None:
+    tree = parse(text)
+    assert isinstance(tree, ast.RangeSelector)
+    assert tree.range_ms == range_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "offset_ms"),
+    [("a offset 5m", 300_000), ("a offset -5m", -300_000), ("a offset +5", 5_000), ("a offset 0s", 0)],
+)
+def test_offsets(text: str, offset_ms: int) -> None:
+    tree = parse(text)
+    assert isinstance(tree, ast.Selector)
+    assert tree.offset_ms == offset_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("a @ 1.5", 1_500), ("a @ -1", -1_000), ("a @ 5m", 300_000), ("a @ start()", "start"), ("a @ END()", "end")],
+)
+def test_fixed_times(text: str, at: ast.At) -> None:
+    tree = parse(text)
+    assert isinstance(tree, ast.Selector)
+    assert tree.at == at
+
+
+@pytest.mark.parametrize("text", ["1 + on () a", "1 + ignoring () a", "a * on () group_left () 2"])
+def test_matching_that_names_no_label_is_let_be_beside_a_number(text: str) -> None:
+    tree = parse(text)
+    assert isinstance(tree, ast.Binary)
+    assert tree.matching is None
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("sum(a) by (b)", "sum by (b) (a)"),
+        ("sum by (b,) (a)", "sum by (b) (a)"),
+        ("sum by (b, b) (a)", "sum by (b) (a)"),
+        ('sum by ("b") (a)', "sum by (b) (a)"),
+        ('a{b="c",}', 'a{b="c"}'),
+        ("a{}", "a"),
+        ("a * on (b) group_left c", "a * on (b) group_left () c"),
+        ("a\r\n+\tb # the end", "a + b"),
+        ("a#comment\r+ b", "a + b"),
+        ("2 * 5m", "2 * 300"),
+    ],
+)
+def test_the_same_may_be_said_in_other_ways(text: str, same: str) -> None:
+    assert bare(parse(text)) == bare(parse(same))
+
+
+@pytest.mark.parametrize("word", ["sum", "by", "bool", "offset", "inf", "on", "atan2", "end", "fill"])
+def test_any_word_can_be_a_label(word: str) -> None:
+    tree = parse(f'sum by ({word}) (a{{{word}="b"}})')
+    assert isinstance(tree, ast.Aggregate)
+    assert isinstance(tree.expr, ast.Selector)
+    assert (tree.labels, tree.expr.matchers[1].label) == ((word,), word)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 90_000 + "z", "1m" * 40_000 + "z", '"' + "\\a" * 40_000, "_1" * 50_000, "a" * 99_999]
+)
+def test_long_words_take_no_longer_than_they_are(text: str) -> None:
+    started_s = time.perf_counter()
+    with contextlib.suppress(ParseError):
+        parse(text)
+    assert time.perf_counter() - started_s < 5  # it is some milliseconds, or minutes

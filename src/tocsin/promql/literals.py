@@ -17,7 +17,11 @@ _UNITS_MS = {
 }
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
 _ORDER = tuple(reversed(_UNITS_MS))
+_COUNT_DIGITS_MAX = 19
+_OCTAL = re.compile(r"0_?[0-7]+(?:_[0-7]+)*")
 SPECIAL = {"inf": math.inf, "nan": math.nan}
+DURATION_MS_MAX = 2**63 // 1_000_000
+"""Prometheus counts nanoseconds in 64 bits: 292 years."""
 
 _ESCAPES = {
     "a": "\a",
@@ -28,19 +32,24 @@ _ESCAPES = {
     "t": "\t",
     "v": "\v",
     "\\": "\\",
-    "'": "'",
-    '"': '"',
 }
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
+_BYTES = re.compile(r"\\(?:x[0-9a-fA-F]{2}|[0-7]{3})")
 
 
 def number(text: str) -> float:
-    """`1`, `0x1F`, `0755` (octal), `1e3`, `.5`. Raises ValueError."""
-    if text[:2].lower() == "0x":
-        return float(int(text, 16))
-    if re.fullmatch(r"0[0-7]+", text):
-        return float(int(text, 8))
-    return float(text)
+    """`1_000`, `0x1F`, `0755` (octal), `1e3`, `.5`. Raises ValueError."""
+    if text[:2] in ("0x", "0X"):
+        value = int(text, 16)
+        if value >= 2**63:
+            raise ValueError(f'error parsing number: "{text:.40}" is out of range')
+        return float(value)
+    if _OCTAL.fullmatch(text) and (value := int(text.replace("_", ""), 8)) < 2**63:
+        return float(value)
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError(f'error parsing number: "{text:.40}" is out of range')
+    return found
 
 
 def duration_ms(text: str) -> int:
@@ -48,52 +57,60 @@ def duration_ms(text: str) -> int:
     parts = _PART.findall(text)
     units = [_ORDER.index(unit) for _, unit in parts]
     if not parts or any(one >= other for one, other in pairwise(units)):
-        raise ValueError(f'not a valid duration string: "{text}"')
-    return sum(int(count) * _UNITS_MS[unit] for count, unit in parts)
+        raise ValueError(f'not a valid duration string: "{text:.40}"')
+    if any(len(count) > _COUNT_DIGITS_MAX for count, _ in parts):
+        raise ValueError("duration out of range")
+    ms = sum(int(count) * _UNITS_MS[unit] for count, unit in parts)
+    if ms > DURATION_MS_MAX:
+        raise ValueError("duration out of range")
+    return ms
 
 
 def string(token: str) -> str:
     """What a quoted text says; within backquotes nothing is escaped. Raises ValueError."""
-    inner = token[1:-1]
-    if token[0] == "`" or "\\" not in inner:
+    quote, inner = token[0], token[1:-1]
+    if quote == "`" or "\\" not in inner:
         return inner
     if _BYTES.search(inner):
-        return _unescaped_bytes(inner)
-    return _ESCAPE.sub(_unescaped, inner)
+        return _unescaped_bytes(inner, quote)
+    return _ESCAPE.sub(lambda found: _unescaped(found, quote), inner)
 
 
-_BYTES = re.compile(r"\\(?:x[0-9a-fA-F]{2}|[0-7]{3})")
-
-
-def _unescaped(found: re.Match[str]) -> str:
+def _unescaped(found: re.Match[str], quote: str) -> str:
     _, four, eight, _, one = found.groups()
     if one is not None:
-        if one not in _ESCAPES:
-            raise ValueError(f"unknown escape sequence {found[0]!r}")
-        return _ESCAPES[one]
+        return quote if one == quote else _escape(one)
     code = int(four or eight, 16)
     if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-        raise ValueError(f"{found[0]!r} is no character")
+        raise ValueError("escape sequence is an invalid Unicode code point")
     return chr(code)
 
 
-def _unescaped_bytes(inner: str) -> str:
+def _escape(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char in "xuU01234567":
+        raise ValueError(f"illegal character in escape sequence \\{char}")
+    raise ValueError(f"unknown escape sequence U+{ord(char):04X} {char!r}")
+
+
+def _unescaped_bytes(inner: str, quote: str) -> str:
     """With escapes that stand for single bytes, which together must be UTF-8."""
     out, at = bytearray(), 0
     for found in _ESCAPE.finditer(inner):
         out += inner[at : found.start()].encode()
         two, _, _, octal, _ = found.groups()
-        out += bytes([_byte(two, octal)]) if two or octal else _unescaped(found).encode()
+        out += bytes([_byte(two, octal)]) if two or octal else _unescaped(found, quote).encode()
         at = found.end()
     out += inner[at:].encode()
     try:
         return out.decode()
     except UnicodeDecodeError as error:
-        raise ValueError("the text is no UTF-8") from error
+        raise ValueError("the string is not valid UTF-8") from error
 
 
 def _byte(two: str | None, octal: str | None) -> int:
     code = int(two, 16) if two else int(octal or "0", 8)
     if code > 0xFF:
-        raise ValueError(f"\\{octal} is no byte")
+        raise ValueError("escape sequence is an invalid Unicode code point")
     return code

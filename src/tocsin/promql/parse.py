@@ -5,6 +5,8 @@ The grammar is that of Prometheus 3, promql/parser/generated_parser.y.
 
 from __future__ import annotations
 
+import re
+
 from tocsin.model.errors import UserError
 from tocsin.model.labels import METRIC_NAME
 from tocsin.model.matcher import Matcher, MatchOp
@@ -12,7 +14,7 @@ from tocsin.promql import ast, literals
 from tocsin.promql.ast import Card, Span
 from tocsin.promql.check import checked
 from tocsin.promql.parse_error import ParseError
-from tocsin.promql.signatures import AGGREGATIONS, SIGNATURES
+from tocsin.promql.signatures import AGGREGATIONS, EXPERIMENTAL, SIGNATURES
 from tocsin.promql.tokens import Kind, Token, tokens
 
 __all__ = ["ParseError", "parse"]
@@ -37,6 +39,8 @@ SET_OPERATORS = frozenset(("and", "or", "unless"))
 COMPARISONS = frozenset(("==", "!=", ">", "<", ">=", "<="))
 NO_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right", "atan2"))
 """Words that cannot be a metric's name without quotes."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a pair, which is no character and cannot be sent or stored."""
 MATCH_OPS = {op.value: op for op in MatchOp}
 
 
@@ -44,6 +48,8 @@ def parse(text: str) -> ast.Expr:
     """The tree of an expression, its types checked. Raises ParseError."""
     if len(text) > CHARS_MAX:
         raise ParseError(f"the expression is longer than {CHARS_MAX:,} characters", text, 0)
+    if (broken := _SURROGATE.search(text)) is not None:
+        raise ParseError("invalid UTF-8 rune", text, broken.start())
     parser = _Parser(text)
     tree = parser.expression(0)
     parser.end()
@@ -65,51 +71,54 @@ class _Parser:
         self._text = text
         self._words = tokens(text)
         self._at = 0
+        self._next = self._words[0]
         self._depth = 0
 
     # words
 
-    @property
-    def _next(self) -> Token:
-        return self._words[self._at]
-
     def _take(self) -> Token:
-        word = self._words[self._at]
-        self._at = min(self._at + 1, len(self._words) - 1)
+        word = self._next
+        if word.kind is not Kind.END:
+            self._at += 1
+            self._next = self._words[self._at]
         return word
 
     @property
     def _last_end(self) -> int:
         return self._words[self._at - 1].end
 
-    def _is(self, *texts: str) -> bool:
+    def _is(self, *words: str) -> bool:
         """Whether a mark or keyword comes; keywords in any case."""
+        return self._next.word in words
+
+    def _taken(self, *words: str) -> Token | None:
+        return self._take() if self._next.word in words else None
+
+    def _expect(self, mark: str, where: str) -> Token:
+        word = self._taken(mark)
+        if word is None:
+            raise self._unexpected(where, f'"{mark}"')
+        return word
+
+    def _unexpected(self, where: str = "", expected: str = "") -> ParseError:
         word = self._next
-        return word.kind in (Kind.MARK, Kind.WORD) and word.text.lower() in texts
-
-    def _taken(self, *texts: str) -> Token | None:
-        return self._take() if self._is(*texts) else None
-
-    def _expect(self, text: str, where: str) -> Token:
-        word = self._taken(text)
-        return word if word is not None else self._unexpected(where, f", expected {text!r}")
-
-    def _unexpected(self, where: str, more: str = "") -> Token:
-        word = self._next
-        if word.kind is Kind.END:
-            raise self._error(f"unexpected end of input in {where}{more}", word.start)
-        if word.kind is Kind.WRONG and word.text[0] in "\"'`":
-            raise self._error("unterminated quoted string", word.start)
-        raise self._error(f"unexpected {word} in {where}{more}", word.start)
+        if word.kind is Kind.WRONG:
+            return self._error(word.described, word.start)
+        where = f" in {where}" if where else ""
+        expected = f", expected {expected}" if expected else ""
+        return self._error(f"unexpected {word.described}{where}{expected}", word.start)
 
     def _error(self, sentence: str, at: int) -> ParseError:
         return ParseError(sentence, self._text, at)
 
     def end(self) -> None:
-        if self._next.kind is not Kind.END:
-            if self._is(")"):
-                raise self._error("unexpected right parenthesis ')'", self._next.start)
-            self._unexpected("expression")
+        word = self._next
+        if word.kind is Kind.END:
+            return
+        if word.word in (")", "]"):
+            shape = "parenthesis" if word.word == ")" else "bracket"
+            raise self._error(f"unexpected right {shape} {word.text!r}", word.start)
+        raise self._unexpected()
 
     # expressions
 
@@ -119,15 +128,10 @@ class _Parser:
         if self._depth > NESTED_MAX:
             raise self._error("the expression is nested too deeply", self._next.start)
         left = self._operand()
-        while (op := self._operator()) is not None and PRECEDENCE[op] >= least:
-            left = self._binary(left, op)
+        while PRECEDENCE.get(self._next.word, -1) >= least:
+            left = self._binary(left, self._next.word)
         self._depth -= 1
         return left
-
-    def _operator(self) -> str | None:
-        word = self._next
-        text = word.text.lower()
-        return text if word.kind in (Kind.MARK, Kind.WORD) and text in PRECEDENCE else None
 
     def _binary(self, left: ast.Expr, op: str) -> ast.Expr:
         self._take()
@@ -142,7 +146,7 @@ class _Parser:
     def _matching(self, op: str) -> ast.Matching | None:
         """As it is written; None where nothing is, which `checked` completes between vectors."""
         said = self._taken("on", "ignoring")
-        on = said is not None and said.text.lower() == "on"
+        on = said is not None and said.word == "on"
         labels = self._labels() if said is not None else ()
         side = self._taken("group_left", "group_right") if said is not None else None
         include = self._labels() if side is not None and self._is("(") else ()
@@ -155,26 +159,26 @@ class _Parser:
         if op in SET_OPERATORS:
             card = Card.MANY_TO_MANY
         elif side is not None:
-            card = Card.MANY_TO_ONE if side.text.lower() == "group_left" else Card.ONE_TO_MANY
+            card = Card.MANY_TO_ONE if side.word == "group_left" else Card.ONE_TO_MANY
         return ast.Matching(card, on, labels, include, fills.get("left"), fills.get("right"))
 
     def _check_side(self, op: str, side: Token, on: tuple[str, ...], include: tuple[str, ...]) -> None:
         if op in SET_OPERATORS:
-            raise self._error(f"no grouping allowed for {op!r} operation", side.start)
+            raise self._error(f'no grouping allowed for "{op}" operation', side.start)
         for label in include:
             if label in on:
-                raise self._error(f"label {label!r} must not occur in ON and GROUP clause at once", side.start)
+                raise self._error(f'label "{label}" must not occur in ON and GROUP clause at once', side.start)
 
     def _fills(self, op: str) -> dict[str, float]:
         found: dict[str, float] = {}
         while self._is("fill", "fill_left", "fill_right") and self._words[self._at + 1].text == "(":
             word = self._take()
             if op in SET_OPERATORS:
-                raise self._error(f"filling in missing series not allowed for set operators, got {op!r}", word.start)
+                raise self._error("filling in missing series not allowed for set operators", word.start)
             self._expect("(", "fill modifier")
             value = self._signed_number("fill modifier")
             self._expect(")", "fill modifier")
-            side = word.text.lower().removeprefix("fill").removeprefix("_")
+            side = word.word.removeprefix("fill").removeprefix("_")
             found |= {"left": value, "right": value} if not side else {side: value}
         return found
 
@@ -203,14 +207,11 @@ class _Parser:
         if self._is("("):
             self._take()
             inner = self.expression(0)
-            if self._next.kind is Kind.END:
-                raise self._error("unclosed left parenthesis", word.start)
-            self._expect(")", "parenthesised expression")
+            self._close_parenthesis(word)
             return ast.Paren(inner, Span(word.start, self._last_end))
         if word.kind is Kind.END and self._at == 0:
             raise self._error("no expression found in input", 0)
-        self._unexpected("expression")
-        raise AssertionError
+        raise self._unexpected()
 
     def _number(self) -> ast.Expr:
         word = self._take()
@@ -226,15 +227,14 @@ class _Parser:
             raise self._error(f"{error}", word.start) from error
 
     def _signed_number(self, where: str) -> float:
-        sign = -1.0 if self._taken("-") else 1.0
-        self._taken("+")
+        signed = self._taken("-", "+")
+        sign = -1.0 if signed is not None and signed.word == "-" else 1.0
         word = self._next
         if word.kind in (Kind.NUMBER, Kind.DURATION):
             return sign * self._value(self._take())
-        if word.kind is Kind.WORD and word.text.lower() in literals.SPECIAL:
-            return sign * literals.SPECIAL[self._take().text.lower()]
-        self._unexpected(where, ", expected number")
-        raise AssertionError
+        if word.word in literals.SPECIAL:
+            return sign * literals.SPECIAL[self._take().word]
+        raise self._unexpected(where, "timestamp" if where == "@" else "number")
 
     def _string(self, word: Token) -> str:
         try:
@@ -246,15 +246,15 @@ class _Parser:
 
     def _named(self) -> ast.Expr:
         word = self._take()
-        text = word.text.lower()
+        text = word.word
         if text in AGGREGATIONS and self._is("(", "by", "without"):
             return self._aggregate(word, text)
         if text in literals.SPECIAL and not self._is("{", "("):
             return ast.Number(literals.SPECIAL[text], Span(word.start, word.end))
+        if text in NO_METRIC:
+            raise self._error(f"unexpected {word.described}", word.start)
         if self._is("("):
             return self._call(word)
-        if text in NO_METRIC:
-            raise self._error(f"unexpected <{text}> in expression", word.start)
         return self._selector(word)
 
     def _aggregate(self, word: Token, op: str) -> ast.Expr:
@@ -276,7 +276,7 @@ class _Parser:
 
     def _grouping(self) -> tuple[tuple[str, ...], bool] | None:
         said = self._taken("by", "without")
-        return None if said is None else (self._labels(), said.text.lower() == "without")
+        return None if said is None else (self._labels(), said.word == "without")
 
     def _labels(self) -> tuple[str, ...]:
         self._expect("(", "grouping opts")
@@ -291,13 +291,16 @@ class _Parser:
             elif word.kind is Kind.WORD and ":" not in word.text:
                 found.append(self._take().text)
             else:
-                self._unexpected("grouping opts", ", expected label")
+                raise self._unexpected("grouping opts", "label")
             if not self._taken(","):
                 break
-        self._expect(")", "grouping opts")
+        if not self._taken(")"):
+            raise self._unexpected("grouping opts", '"," or ")"')
         return tuple(dict.fromkeys(found))
 
     def _call(self, word: Token) -> ast.Expr:
+        if word.text in EXPERIMENTAL:
+            raise self._error(f"{word.text}() is experimental in Prometheus and not supported", word.start)
         if word.text not in SIGNATURES:
             raise self._error(f'unknown function with name "{word.text}"', word.start)
         args = self._arguments()
@@ -314,10 +317,14 @@ class _Parser:
                 break
             if self._is(")"):
                 raise self._error("trailing commas not allowed in function call args", self._next.start)
+        self._close_parenthesis(opened)
+        return args
+
+    def _close_parenthesis(self, opened: Token) -> None:
         if self._next.kind is Kind.END:
             raise self._error("unclosed left parenthesis", opened.start)
-        self._expect(")", "function call args")
-        return args
+        if not self._taken(")"):
+            raise self._unexpected()
 
     # selectors
 
@@ -338,7 +345,8 @@ class _Parser:
                 break
         if self._next.kind is Kind.END:
             raise self._error("unexpected end of input inside braces", self._next.start)
-        self._expect("}", "label matching")
+        if not self._taken("}"):
+            raise self._unexpected("label matching", '"," or "}"')
         return found
 
     def _matcher(self, name: str) -> Matcher:
@@ -349,18 +357,17 @@ class _Parser:
             label = self._string(self._take())
             if self._is(",", "}"):
                 return self._quoted_name(label, name, word)
-        elif word.kind is Kind.WORD and ":" not in word.text:
+        elif word.kind is Kind.LABEL:
             label = self._take().text
         else:
-            self._unexpected("label matching", ', expected identifier or "}"')
-            raise AssertionError
+            raise self._unexpected("label matching", 'identifier or "}"')
         op = self._next
         if op.text not in MATCH_OPS or op.kind is not Kind.MARK:
-            self._unexpected("label matching", ", expected label matching operator")
+            raise self._unexpected("label matching", "label matching operator")
         self._take()
         said = self._next
         if said.kind is not Kind.STRING:
-            self._unexpected("label matching", ", expected string")
+            raise self._unexpected("label matching", "string")
         matcher = Matcher(label, MATCH_OPS[op.text], self._string(self._take()))
         if label == METRIC_NAME and name:
             raise self._error(f'metric name must not be set twice: "{name}" or "{matcher.value}"', word.start)
@@ -385,17 +392,20 @@ class _Parser:
                 expr = self._offset(expr)
             elif self._is("@"):
                 expr = self._at_modifier(expr)
+            elif self._is("anchored", "smoothed"):
+                word = self._next
+                raise self._error(f"{word.word} modifier is experimental in Prometheus and not supported", word.start)
             else:
                 return expr
 
     def _ranged(self, expr: ast.Expr) -> ast.Expr:
         opened = self._take()
-        range_ms = self._duration("subquery or range selector")
+        range_ms = self._duration("subquery or range selector", "number or duration")
         if self._taken(":"):
-            step_ms = None if self._is("]") else self._duration("subquery selector")
-            self._close("subquery selector")
+            step_ms = None if self._is("]") else self._duration("subquery selector", 'number, duration, or "]"')
+            self._close("subquery selector", '"]"')
             return ast.Subquery(expr, range_ms, step_ms, 0, None, Span(expr.span.start, self._last_end))
-        self._close("subquery or range selector")
+        self._close("subquery or range", '":" or "]"')
         if not isinstance(expr, ast.Selector):
             raise self._error("ranges only allowed for vector selectors", opened.start)
         if expr.offset_ms:
@@ -404,36 +414,36 @@ class _Parser:
             raise self._error("no @ modifiers allowed before range", opened.start)
         return ast.RangeSelector(expr, range_ms, Span(expr.span.start, self._last_end))
 
-    def _close(self, where: str) -> None:
+    def _close(self, where: str, expected: str) -> None:
         if self._next.kind is Kind.END:
-            raise self._error("unexpected end of input inside brackets", self._next.start)
-        self._expect("]", where)
+            raise self._error("unclosed left bracket", self._next.start)
+        if not self._taken("]"):
+            raise self._unexpected(where, expected)
 
-    def _duration(self, where: str) -> int:
+    def _duration(self, where: str, expected: str) -> int:
         word = self._next
         if word.kind is Kind.END:
-            raise self._error("unexpected end of input inside brackets", word.start)
-        if word.kind not in (Kind.NUMBER, Kind.DURATION):
-            self._unexpected(where, ", expected number or duration")
+            raise self._error("unclosed left bracket", word.start)
+        negative = self._taken("-")
+        if self._next.kind not in (Kind.NUMBER, Kind.DURATION):
+            raise self._unexpected(where, expected)
         ms = self._ms(self._take())
-        if ms <= 0:
+        if negative or ms <= 0:
             raise self._error("duration must be greater than 0", word.start)
         return ms
 
     def _ms(self, word: Token) -> int:
         ms = self._value(word) * 1_000
-        if not abs(ms) < 1 << 62:
+        if ms > literals.DURATION_MS_MAX:
             raise self._error("duration out of range", word.start)
         return round(ms)
 
     def _offset(self, expr: ast.Expr) -> ast.Expr:
         said = self._take()
-        sign = -1 if self._taken("-") else 1
-        self._taken("+")
-        word = self._next
-        if word.kind not in (Kind.NUMBER, Kind.DURATION):
-            self._unexpected("offset", ", expected number or duration")
-        offset_ms = sign * self._ms(self._take())
+        signed = self._taken("-", "+")
+        if self._next.kind not in (Kind.NUMBER, Kind.DURATION):
+            raise self._unexpected("offset", "number or duration")
+        offset_ms = self._ms(self._take()) * (-1 if signed is not None and signed.word == "-" else 1)
         selector = self._modified(expr, "offset", said)
         if selector.offset_ms:
             raise self._error("offset may not be set multiple times", said.start)
@@ -442,7 +452,7 @@ class _Parser:
     def _at_modifier(self, expr: ast.Expr) -> ast.Expr:
         said = self._take()
         if self._is("start", "end"):
-            at: ast.At = ast.Edge(self._take().text.lower())
+            at: ast.At = ast.Edge(self._take().word)
             self._expect("(", "@")
             self._expect(")", "@")
         else:

@@ -82,3 +82,6 @@ AGGREGATIONS: dict[str, ValueType | None] = {
     "count_values": _T,
 }
 """The type of the parameter of each, None where there is none."""
+
+EXPERIMENTAL = frozenset(("end", "histogram_quantiles", "info", "integral", "range", "start", "step"))
+"""Functions behind feature flags of Prometheus that are not here; those that are here need no flag."""
