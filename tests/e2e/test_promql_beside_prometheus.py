@@ -30,7 +30,11 @@ pytestmark = pytest.mark.process
 EXAMPLES = 1_000
 OTHERWISE_COMPUTED = {"first_over_time", "rate", "increase"}  # new in 3.0; how counters are extrapolated to zero
 DATES = {"hour", "day_of_week", "days_in_month"}  # of NaN it tells the date of the smallest integer
-AT_EACH_STEP = {"predict_linear", "quantile_over_time"}  # under `@` their windows moved on from step to step
+FIXED_OTHERWISE = {
+    "predict_linear",  # under `@` its window moved on from step to step,
+    "quantile_over_time",  # and so did this one's
+    "timestamp",  # beside `@` its selector's offset is forgotten, to this day
+}
 MERGED_NOW = {"label_replace", "label_join"}  # series that take turns were refused
 
 
@@ -42,7 +46,9 @@ def changed_since(node: ast.Expr) -> bool:
     nested = any(isinstance(part, ast.Subquery) for part in parts)
     return (
         bool(calls & (OTHERWISE_COMPUTED | DATES | MERGED_NOW))
-        or (fixed and (nested or bool(calls & AT_EACH_STEP)))  # 2.42 moved `@` in subqueries that began with the query
+        or (
+            fixed and (nested or bool(calls & FIXED_OTHERWISE))
+        )  # 2.42 moved `@` in subqueries that began with the query
         or any(isinstance(part, ast.Unary) for part in parts)  # as MERGED_NOW
         or any(isinstance(part, ast.Aggregate) and part.op in ("stddev", "stdvar") for part in parts)  # Inf was no NaN
         or any(_filters(part) for part in parts)
