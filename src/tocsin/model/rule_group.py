@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tocsin.model.place import Place
+
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, in the order of the file: a map that cannot change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands in its file: line and column from 1, and 0 where the source has none."""
-
-    line: int = 0
-    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.ingest.scrape.config import parse_config, parse_job, read_config
-from tocsin.ingest.scrape.document import FaultError
 from tocsin.ingest.scrape.job import (
     Authorization,
     BasicAuth,
@@ -21,6 +20,7 @@ from tocsin.ingest.scrape.job import (
     TargetGroup,
 )
 from tocsin.ingest.scrape.relabel import Action, Relabel
+from tocsin.model.document import FaultError
 from tocsin.model.errors import UserError
 
 FOLDER = Path("/etc/tocsin")

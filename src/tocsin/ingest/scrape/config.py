@@ -15,8 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tocsin.ingest.naming import has_control
-from tocsin.ingest.scrape import document
-from tocsin.ingest.scrape.document import FaultError, Node, Section, from_plain, parse_yaml
 from tocsin.ingest.scrape.job import (
     Authorization,
     BasicAuth,
@@ -30,6 +28,8 @@ from tocsin.ingest.scrape.job import (
     TargetGroup,
 )
 from tocsin.ingest.scrape.relabel import ANYTHING, Action, Relabel
+from tocsin.model import document
+from tocsin.model.document import FaultError, Node, Section, from_plain, parse_yaml
 from tocsin.model.duration import SECOND_MS, format_ms
 from tocsin.model.errors import UserError
 from tocsin.runtime.dns import KINDS as DNS_KINDS

@@ -7,8 +7,8 @@ from copy import deepcopy
 from typing import Any, NoReturn
 
 from tocsin.ingest.scrape.destination import destinations, service_paths
-from tocsin.ingest.scrape.document import from_plain
 from tocsin.ingest.scrape.job import MASK, ScrapeJob
+from tocsin.model.document import from_plain
 from tocsin.model.errors import UserError
 
 _SECRETS = (("basic_auth", "password"), ("authorization", "credentials"), ("tls_config", "key"))

@@ -6,11 +6,11 @@ import glob
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tocsin.ingest.scrape import document
 from tocsin.ingest.scrape.config import read_text, target_group
 from tocsin.ingest.scrape.discovery.source import Found
-from tocsin.ingest.scrape.document import FaultError, parse_yaml
 from tocsin.ingest.scrape.job import FileDiscovery, TargetGroup
+from tocsin.model import document
+from tocsin.model.document import FaultError, parse_yaml
 from tocsin.model.errors import UserError
 from tocsin.runtime.offload import Offload
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import msgspec
 
 from tocsin.ingest import naming
-from tocsin.ingest.scrape import document
 from tocsin.ingest.scrape.config import target_group
 from tocsin.ingest.scrape.discovery.source import Found
-from tocsin.ingest.scrape.document import from_plain
 from tocsin.ingest.scrape.door import Caller
 from tocsin.ingest.scrape.job import HttpDiscovery, TargetGroup
+from tocsin.model import document
+from tocsin.model.document import from_plain
 from tocsin.model.duration import SECOND_MS
 from tocsin.model.errors import TransientError, UserError
 from tocsin.runtime.http import Answer

@@ -13,6 +13,7 @@ import yaml
 
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
+from tocsin.model.place import Place
 
 T = TypeVar("T")
 
@@ -36,12 +37,12 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """`path` as in `scrape_configs[0].job_name`; line and column from 1, and 0 where the source has none."""
+class Source:
+    """The characters [start, end) of a document that a scalar was written in, quotes and indentation included."""
 
-    path: str = ""
-    line: int = 0
-    column: int = 0
+    document: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,16 @@ class Node:
     text: str = ""
     items: tuple[Node, ...] = ()
     entries: Mapping[str, tuple[Place, Node]] = field(default_factory=dict)
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    def place_of(self, offset: int) -> Place:
+        """Where the scalar's character `offset` stands, also within a block of several lines or between quotes."""
+        if self.source is None:
+            return self.place
+        document = self.source.document
+        at = written_at(self.text, document[self.source.start : self.source.end], offset) + self.source.start
+        line = document.count("\n", 0, at)
+        return Place(self.place.path, line + 1, at - document.rfind("\n", 0, at))
 
     def plain(self) -> Any:
         """As JSON has it."""
@@ -77,6 +88,8 @@ class FaultError(UserError):
     def __init__(self, place: Place, message: str) -> None:
         super().__init__(f"{place.path}: {message}" if place.path else message, field=place.path or None)
         self.place = place
+        self.message = message
+        """Without the path."""
 
     def named(self, source: str) -> UserError:
         """With the name of the file, the line and the column in front."""
@@ -86,6 +99,51 @@ class FaultError(UserError):
 
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
+_BREAKS = " \t\r\n"
+_PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
+"""An anchor or a tag in front of a value."""
+_ESCAPE = re.compile(r"\\(?:x..|u....|U........|\n[ \t]*|.)", re.DOTALL)
+
+
+def written_at(value: str, written: str, offset: int) -> int:
+    """Which character of what was written became the character `offset` of a scalar's value.
+
+    Folding and indentation only change white space, so the two run side by side: what is no white space is found
+    again as it is, or as an escape between double quotes.
+    """
+    begin = _PROPERTIES.match(written).end()  # type: ignore[union-attr] # it matches nothing too
+    quoted = written.startswith('"', begin)
+    at = _scalar_start(written, begin)
+    for char in value[:offset]:
+        at = _after(written, _next(written, at, char, quoted=quoted), quoted=quoted)
+    return min(_next(written, at, value[offset : offset + 1], quoted=quoted), len(written))
+
+
+def _scalar_start(written: str, begin: int) -> int:
+    """After a quote, or after the header of a block and its comment."""
+    first = written[begin : begin + 1]
+    if first in ("'", '"'):
+        return begin + 1
+    return written.find("\n", begin) + 1 if first in ("|", ">") else begin
+
+
+def _next(written: str, at: int, char: str, *, quoted: bool) -> int:
+    if char and char in _BREAKS:
+        return at
+    while at < len(written) and written[at] in _BREAKS:
+        at += 1
+    if quoted and (found := _ESCAPE.match(written, at)) and found[0][1] == "\n":
+        return _next(written, found.end(), char, quoted=quoted)
+    return at
+
+
+def _after(written: str, at: int, *, quoted: bool) -> int:
+    found = _ESCAPE.match(written, at) if quoted else None
+    if found:
+        return found.end()
+    return at + (2 if written.startswith("''", at) else 1)
+
+
 _KINDS = {"int": Kind.NUMBER, "float": Kind.NUMBER, "bool": Kind.FLAG, "null": Kind.NULL}
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -103,7 +161,7 @@ def parse_yaml(text: str) -> Node:
     if root is None:
         return Node(Kind.MAP, Place())
     _check_size(root, {})
-    return _read(root, "")
+    return _read(root, "", text)
 
 
 def from_plain(value: Any, path: str = "", depth: int = 0) -> Node:
@@ -148,17 +206,18 @@ def _check_size(node: yaml.Node, known: dict[int, int], depth: int = 0) -> int:
     return size
 
 
-def _read(node: yaml.Node, path: str) -> Node:
+def _read(node: yaml.Node, path: str, document: str) -> Node:
     place = _place(node, path)
     if isinstance(node, yaml.SequenceNode):
-        items = tuple(_read(each, f"{path}[{at}]") for at, each in enumerate(node.value))
+        items = tuple(_read(each, f"{path}[{at}]", document) for at, each in enumerate(node.value))
         return Node(Kind.LIST, place, items=items)
     if isinstance(node, yaml.MappingNode):
-        return Node(Kind.MAP, place, entries=_entries(node, path))
-    return Node(_KINDS.get(node.tag.rpartition(":")[2], Kind.TEXT), place, str(node.value))
+        return Node(Kind.MAP, place, entries=_entries(node, path, document))
+    source = Source(document, node.start_mark.index, node.end_mark.index)
+    return Node(_KINDS.get(node.tag.rpartition(":")[2], Kind.TEXT), place, str(node.value), source=source)
 
 
-def _entries(node: yaml.MappingNode, path: str) -> dict[str, tuple[Place, Node]]:
+def _entries(node: yaml.MappingNode, path: str, document: str) -> dict[str, tuple[Place, Node]]:
     entries: dict[str, tuple[Place, Node]] = {}
     merged: list[yaml.Node] = []
     for key, value in node.value:
@@ -170,11 +229,11 @@ def _entries(node: yaml.MappingNode, path: str) -> dict[str, tuple[Place, Node]]
         under = _under(path, str(key.value))
         if key.value in entries:
             raise FaultError(_place(key, under), "This key stands there twice.")
-        entries[str(key.value)] = (_place(key, under), _read(value, under))
+        entries[str(key.value)] = (_place(key, under), _read(value, under, document))
     for one in merged:  # what the map says itself wins over what it merges
         if not isinstance(one, yaml.MappingNode):
             raise FaultError(_place(one, path), "Only a map can be merged with `<<`.")
-        entries = _entries(one, path) | entries
+        entries = _entries(one, path, document) | entries
     return entries
 
 
@@ -187,10 +246,16 @@ def _under(path: str, key: str) -> str:
 
 
 class Section:
-    """A map whose keys are known. Raises FaultError at once for a key that is not."""
+    """A map whose keys are known. Raises FaultError for one that is not."""
 
-    def __init__(self, node: Node, known: frozenset[str], refused: Mapping[str, str] | None = None) -> None:
-        """`refused` are keys that exist elsewhere, and why not here."""
+    def __init__(
+        self,
+        node: Node,
+        known: frozenset[str],
+        refused: Mapping[str, str] | None = None,
+        faults: list[FaultError] | None = None,
+    ) -> None:
+        """`refused` are keys that exist elsewhere, and why not here. With `faults`, unknown keys are only noted."""
         if node.kind is not Kind.MAP:
             wrong(node, Kind.MAP)
         self.node = node
@@ -198,7 +263,10 @@ class Section:
             if refused and key in refused:
                 raise FaultError(place, refused[key])
             if key not in known:
-                raise FaultError(place, f"There is no key {key!r} here{_nearest(key, known)}")
+                fault = FaultError(place, f"There is no key {key!r:.80} here{_nearest(key, known)}")
+                if faults is None:
+                    raise fault
+                faults.append(fault)
 
     def get(self, key: str) -> Node | None:
         """None where the key is missing or has no value."""
