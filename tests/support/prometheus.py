@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx
 
 STOP_TIMEOUT_S = 30.0
+READY_TRIES_MAX = 10_000
 
 
 class PrometheusProcess:
@@ -62,7 +63,12 @@ class PrometheusProcess:
         """Raises httpx.HTTPError where it does not come up."""
         transport = httpx.HTTPTransport(retries=10)  # with growing pauses, of some ten seconds in all
         with httpx.Client(transport=transport, timeout=20.0) as client:
-            client.get(f"http://{self.address}/-/ready").raise_for_status()
+            answer = client.get(f"http://{self.address}/-/ready")
+            for _ in range(READY_TRIES_MAX):  # it listens before it has read its store
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                answer = client.get(f"http://{self.address}/-/ready")
+            answer.raise_for_status()
 
     def stop(self) -> None:
         """SIGTERM; it returns when all its samples are delivered, or it has given up."""

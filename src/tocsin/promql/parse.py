@@ -15,7 +15,7 @@ from tocsin.promql.ast import Card, Span
 from tocsin.promql.check import checked
 from tocsin.promql.parse_error import ParseError
 from tocsin.promql.signatures import AGGREGATIONS, EXPERIMENTAL, SIGNATURES
-from tocsin.promql.tokens import Kind, Token, tokens
+from tocsin.promql.tokens import Kind, Token, shortened, tokens
 
 __all__ = ["ParseError", "parse"]
 
@@ -302,7 +302,7 @@ class _Parser:
         if word.text in EXPERIMENTAL:
             raise self._error(f"{word.text}() is experimental in Prometheus and not supported", word.start)
         if word.text not in SIGNATURES:
-            raise self._error(f'unknown function with name "{word.text}"', word.start)
+            raise self._error(f'unknown function with name "{shortened(word.text)}"', word.start)
         args = self._arguments()
         return ast.Call(word.text, tuple(args), Span(word.start, self._last_end))
 
@@ -313,10 +313,11 @@ class _Parser:
             if self._next.kind is Kind.END:
                 raise self._error("unclosed left parenthesis", opened.start)
             args.append(self.expression(0))
-            if not self._taken(","):
+            comma = self._taken(",")
+            if comma is None:
                 break
             if self._is(")"):
-                raise self._error("trailing commas not allowed in function call args", self._next.start)
+                raise self._error("trailing commas not allowed in function call args", comma.start)
         self._close_parenthesis(opened)
         return args
 
@@ -370,7 +371,9 @@ class _Parser:
             raise self._unexpected("label matching", "string")
         matcher = Matcher(label, MATCH_OPS[op.text], self._string(self._take()))
         if label == METRIC_NAME and name:
-            raise self._error(f'metric name must not be set twice: "{name}" or "{matcher.value}"', word.start)
+            raise self._error(
+                f'metric name must not be set twice: "{shortened(name)}" or "{shortened(matcher.value)}"', word.start
+            )
         try:
             matcher.check()
         except UserError as error:
@@ -379,7 +382,9 @@ class _Parser:
 
     def _quoted_name(self, text: str, name: str, word: Token) -> Matcher:
         if name:
-            raise self._error(f'metric name must not be set twice: "{name}" or "{text}"', word.start)
+            raise self._error(
+                f'metric name must not be set twice: "{shortened(name)}" or "{shortened(text)}"', word.start
+            )
         if not text:
             raise self._error("a metric has no name", word.start)
         return Matcher(METRIC_NAME, MatchOp.EQUAL, text)

@@ -28,6 +28,7 @@ KEYWORDS = frozenset(
         *("anchored", "smoothed"),
     )
 )
+SHOWN_CHARS_MAX = 60
 SPECIAL = frozenset(("inf", "nan"))
 
 
@@ -58,10 +59,16 @@ class Token(NamedTuple):
         if self.kind is Kind.MARK:
             return f'"{self.text}"'
         if self.kind is Kind.STRING:
-            return f"string {self.text}"
+            return f"string {shortened(self.text)}"
         if self.word in SPECIAL:
             return f'number "{self.text}"'
-        return f'{"identifier" if self.kind is Kind.LABEL else self.kind.value} "{self.text}"'
+        sort = "metric identifier" if ":" in self.text else self.kind.value
+        return f'{"identifier" if self.kind is Kind.LABEL else sort} "{shortened(self.text)}"'
+
+
+def shortened(text: str) -> str:
+    """As much of it as belongs in a sentence."""
+    return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 1] + "…"
 
 
 def _why_wrong(text: str) -> str:
@@ -70,7 +77,7 @@ def _why_wrong(text: str) -> str:
     if text[0] in "\"'":
         return "unterminated quoted string"
     if text[0].isdigit() or len(text) > 1:
-        return f'bad number or duration syntax: "{text:.40}"'
+        return f'bad number or duration syntax: "{shortened(text)}"'
     return f"unexpected character: {text!r}"
 
 
