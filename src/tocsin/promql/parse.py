@@ -13,9 +13,10 @@ from tocsin.model.matcher import Matcher, MatchOp
 from tocsin.promql import ast, literals
 from tocsin.promql.ast import Card, Span
 from tocsin.promql.check import checked
+from tocsin.promql.cursor import Cursor
 from tocsin.promql.parse_error import ParseError
 from tocsin.promql.signatures import AGGREGATIONS, EXPERIMENTAL, SIGNATURES
-from tocsin.promql.tokens import Kind, Token, shortened, tokens
+from tocsin.promql.tokens import Kind, Token, shortened
 
 __all__ = ["ParseError", "parse"]
 
@@ -66,59 +67,10 @@ def _check_depth(tree: ast.Expr, text: str) -> None:
     raise ParseError("the expression is nested too deeply", text, level[0].span.start)
 
 
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._words = tokens(text)
-        self._at = 0
-        self._next = self._words[0]
+        super().__init__(text)
         self._depth = 0
-
-    # words
-
-    def _take(self) -> Token:
-        word = self._next
-        if word.kind is not Kind.END:
-            self._at += 1
-            self._next = self._words[self._at]
-        return word
-
-    @property
-    def _last_end(self) -> int:
-        return self._words[self._at - 1].end
-
-    def _is(self, *words: str) -> bool:
-        """Whether a mark or keyword comes; keywords in any case."""
-        return self._next.word in words
-
-    def _taken(self, *words: str) -> Token | None:
-        return self._take() if self._next.word in words else None
-
-    def _expect(self, mark: str, where: str) -> Token:
-        word = self._taken(mark)
-        if word is None:
-            raise self._unexpected(where, f'"{mark}"')
-        return word
-
-    def _unexpected(self, where: str = "", expected: str = "") -> ParseError:
-        word = self._next
-        if word.kind is Kind.WRONG:
-            return self._error(word.described, word.start)
-        where = f" in {where}" if where else ""
-        expected = f", expected {expected}" if expected else ""
-        return self._error(f"unexpected {word.described}{where}{expected}", word.start)
-
-    def _error(self, sentence: str, at: int) -> ParseError:
-        return ParseError(sentence, self._text, at)
-
-    def end(self) -> None:
-        word = self._next
-        if word.kind is Kind.END:
-            return
-        if word.word in (")", "]"):
-            shape = "parenthesis" if word.word == ")" else "bracket"
-            raise self._error(f"unexpected right {shape} {word.text!r}", word.start)
-        raise self._unexpected()
 
     # expressions
 
@@ -216,31 +168,6 @@ class _Parser:
     def _number(self) -> ast.Expr:
         word = self._take()
         return ast.Number(self._value(word), Span(word.start, word.end))
-
-    def _value(self, word: Token) -> float:
-        """A duration where a number is wanted is its seconds."""
-        try:
-            if word.kind is Kind.DURATION:
-                return literals.duration_ms(word.text) / 1_000
-            return literals.number(word.text)
-        except (ValueError, OverflowError) as error:
-            raise self._error(f"{error}", word.start) from error
-
-    def _signed_number(self, where: str) -> float:
-        signed = self._taken("-", "+")
-        sign = -1.0 if signed is not None and signed.word == "-" else 1.0
-        word = self._next
-        if word.kind in (Kind.NUMBER, Kind.DURATION):
-            return sign * self._value(self._take())
-        if word.word in literals.SPECIAL:
-            return sign * literals.SPECIAL[self._take().word]
-        raise self._unexpected(where, "timestamp" if where == "@" else "number")
-
-    def _string(self, word: Token) -> str:
-        try:
-            return literals.string(word.text)
-        except ValueError as error:
-            raise self._error(str(error), word.start) from error
 
     # what begins with a word
 
@@ -436,12 +363,6 @@ class _Parser:
         if negative or ms <= 0:
             raise self._error("duration must be greater than 0", word.start)
         return ms
-
-    def _ms(self, word: Token) -> int:
-        ms = self._value(word) * 1_000
-        if ms > literals.DURATION_MS_MAX:
-            raise self._error("duration out of range", word.start)
-        return round(ms)
 
     def _offset(self, expr: ast.Expr) -> ast.Expr:
         said = self._take()
