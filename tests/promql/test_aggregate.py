@@ -186,9 +186,11 @@ def test_the_chosen_are_those_of_sorted_members(
     agree(op, series, float(k), by, without=without)
 
 
-@given(vectors(), BY, st.booleans())
-def test_values_are_counted_as_one_step_after_another_would(series: Vector, by: tuple[str, ...], without: bool) -> None:
-    agree("count_values", series, "v", by, without=without)
+@given(vectors(), st.sampled_from(["v", "a", "__name__"]), BY, st.booleans())
+def test_values_are_counted_as_one_step_after_another_would(
+    series: Vector, label: str, by: tuple[str, ...], without: bool
+) -> None:
+    agree("count_values", series, label, by, without=without)
 
 
 MODERATE = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)

@@ -10,13 +10,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tocsin.model.labels import Labels, quote
+from tocsin.model.labels import METRIC_NAME, Labels, quote
 from tocsin.model.series import FloatArray
 from tocsin.promql import ast, folds
 from tocsin.promql.crowds import mask, members
 from tocsin.promql.frame import Groups, LabelColumn, RowArray
 from tocsin.promql.here import EvaluationError, Here
-from tocsin.promql.merge import merged
 from tocsin.promql.numerals import general, positional
 from tocsin.promql.values import Scalar, Text, Value, Vector, empty_vector
 
@@ -178,15 +177,21 @@ def _count_values(node: ast.Aggregate, vector: Vector, label: str) -> Vector:
     """How many series of each group have each value, the value being a label of the answer."""
     if not label:
         raise EvaluationError(f"invalid label name {quote(label)}")
+    dropped = node.without and label in (*node.labels, METRIC_NAME)  # all values count together
+    labels = tuple(name for name in node.labels if name != label)
+    groups = vector.frame.group((*labels, label) if node.without else labels, without=node.without)
     rows, steps = np.nonzero(vector.present)
-    bits, number = np.unique(vector.values[rows, steps].view(np.int64), return_inverse=True)  # 0 and -0 are two
-    kinds = bits.view(np.float64)
-    pairs, which = np.unique(np.stack([rows, number]), axis=1, return_inverse=True)
-    frame = vector.frame.take(pairs[0]).with_column(
-        label, LabelColumn.of(positional(float(kinds[at])) for at in pairs[1])
-    )
-    labels = node.labels if node.without else (*node.labels, label)
-    groups = frame.group(labels, without=node.without)
-    counts = np.zeros((groups.count, vector.values.shape[1]))
-    np.add.at(counts, (groups.of[which], steps), 1)
-    return merged(Vector(groups.frame, counts, counts > 0))
+    values = vector.values[rows, steps]
+    values[np.isnan(values)] = np.nan  # whatever the payload
+    bits, number = np.unique(values.view(np.int64), return_inverse=True)  # 0 and -0 are two
+    if dropped:
+        bits, number = bits[:1], np.zeros_like(number)
+    kinds, kind = np.unique(groups.of[rows] * len(bits) + number, return_inverse=True)
+    width = vector.values.shape[1]
+    counts = np.bincount(kind * width + steps, minlength=len(kinds) * width).reshape(len(kinds), width)
+    group, value = np.divmod(kinds, max(len(bits), 1))
+    frame = groups.frame.take(group)
+    if not dropped:
+        texts = [positional(each) for each in bits.view(np.float64).tolist()]
+        frame = frame.with_column(label, LabelColumn(value.astype(np.int32), texts))
+    return Vector(frame, counts.astype(np.float64), counts > 0)

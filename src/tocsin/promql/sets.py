@@ -19,13 +19,12 @@ def combined(node: ast.Binary, left: Vector, right: Vector) -> Vector:
     keys_left, keys_right, count = meeting(left.frame, right.frame, matching.labels, on=matching.on)
     if node.op == "or":
         kept = right.present & ~some(left.present, keys_left, count)[keys_right]
-        return merged(
-            Vector(
-                joined([left.frame, right.frame]),
-                np.concatenate([left.values, right.values]),
-                np.concatenate([left.present, kept]),
-            )
-        )
+        rows = np.flatnonzero(kept.any(axis=1))
+        if not len(rows):
+            return Vector(left.frame, left.values, left.present)
+        frames = joined([left.frame, right.frame.take(rows)])
+        values = np.concatenate([left.values, right.values[rows]])
+        return merged(Vector(frames, values, np.concatenate([left.present, kept[rows]])))
     there = some(right.present, keys_right, count)[keys_left]
     present = left.present & (there if node.op == "and" else ~there)
     return Vector(left.frame, left.values, present, left.sorted)
