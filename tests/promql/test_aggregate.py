@@ -112,6 +112,13 @@ def test_topk_of_a_range_is_taken_at_each_step() -> None:
 def test_k_must_be_a_number_of_series(k: float, sentence: str) -> None:
     with pytest.raises(EvaluationError, match=sentence):
         folded("topk", instant({"up": 1}), k)
+    with pytest.raises(EvaluationError, match=sentence):
+        folded("limitk", instant({}), k)
+
+
+@pytest.mark.parametrize("op", ["topk", "bottomk", "limitk", "limit_ratio", "quantile"])
+def test_of_nobody_nobody_is_chosen(op: str) -> None:
+    assert shown(folded(op, instant({}), 0.5 if op == "limit_ratio" else 1)) == {}
 
 
 def test_k_below_one_chooses_nobody() -> None:

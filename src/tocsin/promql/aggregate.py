@@ -108,7 +108,7 @@ def quantile_warning(phi: float) -> str:
 
 def _some_of_each(node: ast.Aggregate, vector: Vector, k: FloatArray) -> Vector:
     """topk, bottomk and limitk: the series as they were, where they are among the chosen."""
-    if not len(vector) or k.max() < 1:
+    if k.max() < 1:
         return empty_vector(len(k))
     whole = _whole(k)
     groups = vector.frame.group(node.labels, without=node.without)
@@ -158,7 +158,7 @@ def _limit_ratio(node: ast.Aggregate, vector: Vector, ratio: FloatArray, here: H
                 f"PromQL warning: ratio value should be between -1 and 1, got {got}, capping to {bound}", span
             )
     limit = np.clip(ratio, -1, 1)
-    offset = np.array([_offset(labels) for labels in vector.frame])[:, np.newaxis]
+    offset = np.array([_offset(labels) for labels in vector.frame], np.float64)[:, np.newaxis]
     chosen = np.where(limit >= 0, offset < limit, offset >= 1 + limit) & (limit != 0)
     return Vector(vector.frame, vector.values, vector.present & chosen).compacted()
 
