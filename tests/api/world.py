@@ -39,6 +39,8 @@ from tocsin.model.audit import Actor
 from tocsin.model.people import Role
 from tocsin.notify.desk import OutboxDesk
 from tocsin.notify.settings import DeliverySettings
+from tocsin.promql.engine import Engine
+from tocsin.promql.settings import QuerySettings
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import FixedClock
@@ -172,6 +174,7 @@ async def open_api(
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
         backups=backups,
         reader=samples,
+        queries=Engine(QuerySettings(), monotonic_s=clock.monotonic_s, threads=inline),
         hub=hub,
         telemetry=telemetry,
         clock=clock,

@@ -28,6 +28,7 @@ from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.audit import Actor
 from tocsin.model.errors import NotSignedInError
 from tocsin.notify.desk import OutboxDesk
+from tocsin.promql.engine import Engine
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.clock import Clock
@@ -84,6 +85,7 @@ class Services:
     disk: DiskGuard
     erasure: Erasure
     reader: SampleReader
+    queries: Engine
     hub: Hub
     telemetry: Telemetry
     clock: Clock

@@ -26,6 +26,7 @@ from tocsin.model.errors import (
     TransientError,
     UserError,
 )
+from tocsin.promql.here import EvaluationError
 
 STATUS_OF: Mapping[type[TocsinError], int] = {
     UserError: 400,
@@ -35,6 +36,7 @@ STATUS_OF: Mapping[type[TocsinError], int] = {
     ConflictError: 409,
     TooLargeError: 413,
     LimitError: 422,
+    EvaluationError: 422,
     QueueFullError: 429,
     DeliveryError: 502,
     TransientError: 503,

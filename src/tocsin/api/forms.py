@@ -33,7 +33,7 @@ class RestatedErrors:
     Status and headers stay as they are.
     """
 
-    def __init__(self, app: ASGIApp, forms: Mapping[str, ErrorForm]) -> None:
+    def __init__(self, app: ASGIApp, forms: Mapping[str, ErrorForm | None]) -> None:
         self._app = app
         self._forms = dict(sorted(forms.items(), key=lambda one: -len(one[0])))
 

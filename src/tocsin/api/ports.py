@@ -11,9 +11,10 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.page import Page, PageRequest
 from tocsin.model.series import Cardinality, MetricInfo, SeriesBlock, StepBlock
+from tocsin.promql.ports import SeriesSource
 
 
-class SampleReader(Protocol):
+class SampleReader(SeriesSource, Protocol):
     """Samples out. Nothing past its retention is ever returned; all times ms UTC. Raises StoreError."""
 
     async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:

@@ -13,8 +13,9 @@ from tocsin.api.deps import Services, Wiring
 from tocsin.api.description import describe
 from tocsin.api.envelope import Envelope
 from tocsin.api.errors import add_handlers
-from tocsin.api.forms import RestatedErrors
+from tocsin.api.forms import ErrorForm, RestatedErrors
 from tocsin.api.origin import Origins
+from tocsin.api.prometheus import answers
 from tocsin.api.routes import (
     about,
     alerts,
@@ -30,6 +31,7 @@ from tocsin.api.routes import (
     otlp,
     outbox,
     people,
+    promql,
     remote_write,
     retention,
     rules,
@@ -67,10 +69,15 @@ FAMILIES = (
     lines,
     otlp,
     collectd,
+    promql,
 )
 
-FORMS = dict.fromkeys(otlp.PATHS, otlp.error_form)
-"""The form of errors on the paths that begin so, where it is not a problem document."""
+FORMS: dict[str, ErrorForm | None] = {
+    "/api/v1/": answers.error_form,
+    **dict.fromkeys(("/api/v1/write", "/api/v1/import"), None),
+    **dict.fromkeys(otlp.PATHS, otlp.error_form),
+}
+"""The form of errors on the paths that begin so; None is a problem document, as everywhere else."""
 
 
 def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) -> FastAPI:

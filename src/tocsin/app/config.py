@@ -23,6 +23,7 @@ from tocsin.ingest.settings import GraphiteSettings, HostSettings, IngestSetting
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.notify.settings import DeliverySettings, SmtpSettings, check_delivery, check_smtp
+from tocsin.promql.settings import QuerySettings
 from tocsin.rules.settings import RulesSettings
 from tocsin.store.backup.settings import BackupSettings
 from tocsin.store.samples.address import parse_address
@@ -70,6 +71,7 @@ class Settings:
     scrape: ScrapeSettings = field(default_factory=ScrapeSettings)
     graphite: GraphiteSettings = field(default_factory=GraphiteSettings)
     statsd: StatsdSettings = field(default_factory=StatsdSettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     smtp: SmtpSettings = field(default_factory=SmtpSettings)

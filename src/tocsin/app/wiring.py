@@ -36,6 +36,7 @@ from tocsin.model.outbox import Target
 from tocsin.notify.deliver import Delivery
 from tocsin.notify.desk import OutboxDesk
 from tocsin.notify.registry import EMAIL
+from tocsin.promql.engine import Engine as QueryEngine
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.runtime.chance import SecretMaker
@@ -58,6 +59,7 @@ from tocsin.version import __version__
 log = get_log("app")
 
 STATE_READERS = 4
+QUERY_THREADS = 2
 DEFAULTS_INSTALLED = "default_alerts.installed"
 RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to", "scrape.config_file")
 
@@ -172,7 +174,7 @@ class Server:
 
 
 @asynccontextmanager
-async def open_server(
+async def open_server(  # noqa: PLR0915 - one straight line, long and dull
     settings: Settings,
     data_dir: Path,
     world: World,
@@ -258,6 +260,9 @@ async def open_server(
         guard = disk_guard(engine, data_dir, reading)
         housekeeping = Housekeeping(samples, guard, state.access, clock, telemetry)
 
+        querying = world.offload("queries", QUERY_THREADS)
+        stack.callback(querying.close)
+        queries = QueryEngine(settings.query, monotonic_s=clock.monotonic_s, threads=querying)
         parsing = world.offload("parsing", 1)
         stack.callback(parsing.close)
         graphite = GraphiteListener(
@@ -286,6 +291,7 @@ async def open_server(
             disk=guard,
             erasure=Erasure(samples, state.access.record, clock),
             reader=samples,
+            queries=queries,
             hub=hub,
             telemetry=telemetry,
             clock=clock,

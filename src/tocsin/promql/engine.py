@@ -68,6 +68,8 @@ class Answer:
     warnings: tuple[str, ...]
     infos: tuple[str, ...]
     explain: Explain
+    ranging: bool = False
+    """Whether it answers a range query."""
 
 
 class Engine:
@@ -76,7 +78,7 @@ class Engine:
     def __init__(self, settings: QuerySettings, *, monotonic_s: Callable[[], float], threads: Threads) -> None:
         self.settings = settings
         self._monotonic_s = monotonic_s
-        self._threads = threads
+        self.threads = threads
         self._room = asyncio.Semaphore(settings.concurrency)
         self.waiting = 0
 
@@ -87,10 +89,7 @@ class Engine:
     async def query_range(self, source: SeriesSource, text: str, grid: Grid, options: Options | None = None) -> Answer:
         """At every moment of the grid. Raises as `query` does, and UserError for what is neither scalar nor vector."""
         if grid.count > self.settings.steps_max:
-            raise LimitError(
-                f"exceeded maximum resolution of {self.settings.steps_max:,} points per timeseries. "
-                "Try decreasing the query resolution (?step=XX)"
-            )
+            raise LimitError(too_many_steps(self.settings.steps_max))
         answer = await self._answer(source, text, grid, options or Options(), ranging=True)
         if isinstance(answer.value, Scalar | Vector):
             return answer
@@ -111,7 +110,7 @@ class Engine:
                 return [await self._alone(source, draft, turn, options) for draft in drafts]
             turn.gathered_s = self._monotonic_s()
             finish = partial(self._finish, answers=answers, turn=turn)
-            return await self._threads.run(lambda: [_caught(finish, draft) for draft in drafts])
+            return await self.threads.run(lambda: [_caught(finish, draft) for draft in drafts])
 
     async def _alone(
         self, source: SeriesSource, draft: _Draft | TocsinError, turn: _Turn, options: Options
@@ -123,7 +122,7 @@ class Engine:
         except TocsinError as error:
             return error
         turn.gathered_s = self._monotonic_s()
-        return await self._threads.run(lambda: _caught(self._finish, draft, answers, turn))
+        return await self.threads.run(lambda: _caught(self._finish, draft, answers, turn))
 
     async def _answer(
         self, source: SeriesSource, text: str, grid: Grid, options: Options, *, ranging: bool = False
@@ -137,7 +136,7 @@ class Engine:
             turn.gathered_s = self._monotonic_s()
             if _small(draft, answers):  # to hand it to a thread would take longer
                 return self._finish(draft, answers, turn)
-            return await self._threads.run(lambda: self._finish(draft, answers, turn))
+            return await self.threads.run(lambda: self._finish(draft, answers, turn))
 
     def _draft(self, text: str, grid: Grid, options: Options, *, ranging: bool = False) -> _Draft:
         tree = parsed(text)
@@ -175,7 +174,7 @@ class Engine:
             kept = value.compacted()
             if draft.query.ranging:
                 kept = kept.take(kept.frame.order())
-        return Answer(kept, draft.query.grid, notes.warnings, notes.infos, explain)
+        return Answer(kept, draft.query.grid, notes.warnings, notes.infos, explain, draft.query.ranging)
 
     def _check(self, deadline_s: float) -> None:
         if self._monotonic_s() > deadline_s:
@@ -225,6 +224,13 @@ class _Turn:
 
 INLINE_POINTS_MAX = 2_000
 """Series times steps that are evaluated on the event loop, in about a millisecond at most."""
+
+
+def too_many_steps(steps_max: int) -> str:
+    return (
+        f"exceeded maximum resolution of {steps_max:,} points per timeseries. "
+        "Try decreasing the query resolution (?step=XX)"
+    )
 
 
 def parsed(text: str) -> ast.Expr:

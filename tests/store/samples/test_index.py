@@ -348,3 +348,32 @@ def test_a_loaded_index_is_as_one_that_grew(series: list[Labels], matchers: list
     loaded.load((labels.series_id(), labels) for labels in series)
     assert loaded.find(matchers).tolist() == grown.find(matchers).tolist()
     assert loaded.cardinality(9) == grown.cardinality(9)
+
+
+def test_a_series_that_had_a_sample_since_it_was_found_silent_is_not_forgotten() -> None:
+    index = LabelIndex(10)
+    ids = np.array([index.intern(Labels.metric(name)) for name in "ab"], np.uint64)
+    index.touch(ids, np.array([10, 20]))
+    lasts = index.lasts(ids)
+    index.touch(ids[1:], np.array([30]))
+    assert index.forget(ids, lasts).tolist() == ids[:1].tolist()
+    assert [labels.name for labels in index.series(())] == ["b"]
+
+
+def test_the_version_changes_with_all_that_changes_what_is_found() -> None:
+    index = LabelIndex(10)
+    seen = [index.version]
+
+    def changed() -> bool:
+        seen.append(index.version)
+        return seen[-1] != seen[-2]
+
+    ids = np.array([index.intern(CPU)], np.uint64)
+    assert changed()
+    index.saved(index.unsaved(ids))
+    index.touch(ids, np.array([10]))
+    assert not changed()
+    index.forget(ids)
+    assert changed()
+    index.unsaved(ids)  # its samples were under way
+    assert changed()

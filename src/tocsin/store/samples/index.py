@@ -226,24 +226,33 @@ class LabelIndex:
 
     def _revive(self, ids: IdArray) -> None:
         """The lock is held."""
-        self.version += 1
         for table in self._tables():
             ordinals = np.unique(table.ordinals(ids))
             ordinals = ordinals[ordinals >= 0]
             table.revive(ordinals[~table.alive.data[ordinals]])
+        self.version += 1  # last, as with every change: who looks before it looks again
 
     def _tables(self) -> tuple[SeriesTable, ...]:
         """Those that a change to known rows must reach: while a table is being replaced, its heir too."""
         return (self._table,) if self._heir is None else (self._table, self._heir)
 
-    def forget(self, ids: IdArray) -> IdArray:
+    def lasts(self, ids: IdArray) -> TimeArray:
+        """int64[n]: the time of the last sample of each of these known series."""
+        table = self._table
+        return np.asarray(table.last.data[table.ordinals(ids)])
+
+    def forget(self, ids: IdArray, lasts: TimeArray | None = None) -> IdArray:
         """Series that are found no more; returns those of them that were known.
+
+        With the times of their last samples, only those that have had none since.
 
         The same labels may be interned again, and have the same id. Until then `labels` still tells
         them to whoever has the id.
         """
         with self._changing:
             table = self._table
+            if lasts is not None:
+                ids = ids[table.last.data[table.ordinals(ids)] == lasts]
             gone = table.ids.data[_living(table, ids)]
             for each in self._tables():
                 each.hide(_living(each, gone))

@@ -18,7 +18,7 @@ from tocsin.model.errors import StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Lengths, Policy, Resolution
-from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock
+from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
 from tocsin.promql.ports import Answers, Ask, Budget
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
@@ -250,8 +250,10 @@ class SampleStore:
     async def cardinality(self, most: int) -> Cardinality:
         return await self._read.run(self._index.cardinality, most)
 
-    async def forget(self, ids: IdArray) -> int:
+    async def forget(self, ids: IdArray, lasts: TimeArray | None = None) -> int:
         """Series are found no more, now and after a restart; returns how many of them were known.
+
+        With the times of their last samples, only those that have had none since.
 
         Their samples stay. The same labels may come again, and have the same id. A series whose samples are
         under way is alive again when they are committed. Raises StoreError.
@@ -259,7 +261,8 @@ class SampleStore:
         await self._staging.flush()
         parts = []
         for at in range(0, len(ids), FORGOTTEN_AT_ONCE):
-            parts.append(self._index.forget(ids[at : at + FORGOTTEN_AT_ONCE]))
+            some = slice(at, at + FORGOTTEN_AT_ONCE)
+            parts.append(self._index.forget(ids[some], None if lasts is None else lasts[some]))
             await asyncio.sleep(0)
         gone = np.concatenate([ids[:0], *parts])
         if len(gone):
@@ -410,12 +413,14 @@ class SampleStore:
     async def _forget_silent(self, at_ms: int) -> None:
         """Series with nothing left; where the index is nearly full, those that have but old roll-ups, oldest first."""
         silent = await self._silent(at_ms, lambda lengths: lengths.longest_ms)
-        forgotten = await self.forget(silent)
+        forgotten = await self.forget(*silent)
         if forgotten:
             log.info("series without samples forgotten", series=forgotten)
         crowd = self._index.crowd()
-        silent = await self._silent(at_ms, lambda lengths: lengths.raw_ms) if crowd else silent[:0]
-        crowded = await self.forget(silent[:crowd])
+        crowded = 0
+        if crowd:
+            ids, lasts = await self._silent(at_ms, lambda lengths: lengths.raw_ms)
+            crowded = await self.forget(ids[:crowd], lasts[:crowd])
         if crowded:
             log.warning(
                 "series forgotten to make room: only roll-ups were left of them",
@@ -426,15 +431,20 @@ class SampleStore:
         await self._folding(partial(catalog.purge, day=gone_ms // DAY_MS))
         await self._read.run(self._index.compact, at_ms)
 
-    async def _silent(self, at_ms: int, kept: Callable[[Lengths], int]) -> IdArray:
-        """Those without a sample so long, the longest silent first. The engine is asked: others may write to it too."""
+    async def _silent(self, at_ms: int, kept: Callable[[Lengths], int]) -> tuple[IdArray, TimeArray]:
+        """Those without a sample so long, the longest silent first, and when they had their last.
 
-        def look(connection: Connection) -> IdArray:
+        The engine is asked: others may write to it too. A sample that comes between the two looks takes its series
+        off the list, one that comes later is seen by its time.
+        """
+
+        def look(connection: Connection) -> tuple[IdArray, TimeArray]:
             silent = self.cuts.silent(at_ms, kept, self._index.silent)
-            if not len(silent):
-                return silent
-            self._index.load_spans(catalog.days(connection, silent))
-            return self.cuts.silent(at_ms, kept, self._index.silent)
+            if len(silent):
+                self._index.load_spans(catalog.days(connection, silent))
+            lasts = self._index.lasts(silent)
+            still = np.isin(silent, self.cuts.silent(at_ms, kept, self._index.silent))
+            return silent[still], lasts[still]
 
         return await self._reading(look)
 

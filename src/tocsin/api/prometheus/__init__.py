@@ -1,0 +1,1 @@
+"""The forms of the Prometheus HTTP API: its parameters, its answers and its errors."""
