@@ -9,11 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from tocsin.api import shapes
+from tocsin.api.shapes import base, samples
 from tocsin.version import __version__
 
 _REF = "#/components/schemas/{model}"
-_BESIDES: tuple[type[BaseModel], ...] = (shapes.Problem, shapes.Sample)
+_BESIDES: tuple[type[BaseModel], ...] = (base.Problem, samples.Sample)
 """Shapes that no route declares as its model: errors, and the body that is read raw."""
 
 SECURITY = {
@@ -51,6 +51,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)  # every error has one shape, declared as `default`
-            operation["responses"].update(shapes.PROBLEMS)
+            operation["responses"].update(base.PROBLEMS)
     components["schemas"] = dict(sorted(schemas.items()))
     return document

@@ -78,7 +78,7 @@ def check_points(series: int, span_ms: int, step_ms: int) -> None:
 
 
 async def encode_steps(block: StepBlock) -> bytes:
-    """`shapes.Range` as JSON; NaN becomes null in msgspec's own encoder."""
+    """`shapes.samples.Range` as JSON; NaN becomes null in msgspec's own encoder."""
     parts: list[bytes] = []
     points = 0
     for at, labels in enumerate(block.series):

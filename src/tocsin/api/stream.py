@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from tocsin.api import shapes
 from tocsin.api.ports import SeriesLookup
+from tocsin.api.shapes import alerts as shapes
 from tocsin.model.alert import AlertEvent
 from tocsin.model.errors import AccessError, LimitError, QueueFullError, UserError
 from tocsin.model.labels import Labels

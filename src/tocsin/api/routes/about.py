@@ -9,10 +9,10 @@ from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import ReadinessCheck, Wired, require
 from tocsin.api.description import family
 from tocsin.api.errors import problem
+from tocsin.api.shapes import about as shapes
 from tocsin.api.times import rfc3339
 from tocsin.model.errors import TocsinError
 from tocsin.runtime.log import get_log

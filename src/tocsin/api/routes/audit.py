@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
+from tocsin.api.shapes import audit as shapes
 
 router = family("people")
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Path
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
+from tocsin.api.shapes import backups as shapes
 
 router = family("backups")
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
+from tocsin.api.shapes import retention as shapes
 from tocsin.model.errors import UserError
 from tocsin.model.matcher import Matcher, parse_selector
 

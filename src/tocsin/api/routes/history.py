@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Query
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage
+from tocsin.api.shapes import alerts as shapes
 from tocsin.api.times import parse_time
 from tocsin.model.alert import HistoryQuery
 from tocsin.model.rule import Severity

@@ -8,13 +8,13 @@ import msgspec
 from fastapi import Query, Response
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.errors import problem
 from tocsin.api.paging import AskedPage, page_of
 from tocsin.api.push import Push
 from tocsin.api.samples import aligned, check_points, encode_steps, selector, step_of, window
+from tocsin.api.shapes import samples as shapes
 from tocsin.ingest.rows import Appended
 from tocsin.ingest.wire import json_push
 from tocsin.model.duration import DAY_MS

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import Path
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
+from tocsin.api.shapes import people as shapes
+from tocsin.api.shapes import tokens
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.labels import Labels
@@ -47,28 +48,28 @@ async def change_user(user_id: Id, body: shapes.UserChange, wired: Wired, caller
 
 
 @router.get("/api/tokens", dependencies=[Reader])
-async def list_tokens(wired: Wired, asked: AskedPage) -> shapes.TokenList:
+async def list_tokens(wired: Wired, asked: AskedPage) -> tokens.TokenList:
     """All tokens, without their secrets."""
     page = page_of(await wired.people.tokens(), lambda token: token.id, asked)
-    return shapes.TokenList(items=[shapes.Token.of(token) for token in page.items], next=page.next)
+    return tokens.TokenList(items=[tokens.Token.of(token) for token in page.items], next=page.next)
 
 
 @router.post("/api/tokens", status_code=201)
-async def create_token(body: shapes.NewToken, wired: Wired, caller: Admin) -> shapes.MadeToken:
+async def create_token(body: tokens.NewToken, wired: Wired, caller: Admin) -> tokens.MadeToken:
     """A new token; its text is shown this once."""
     expires_in = None if body.expires_in is None else _expires_in(body.expires_in)
     allowance = Allowance(Labels.of(body.labels), body.rate, body.series_max)
     token, text = await wired.people.create_token(body.name, body.role, expires_in, caller.actor, allowance)
-    return shapes.MadeToken.with_text(token, text)
+    return tokens.MadeToken.with_text(token, text)
 
 
 @router.patch("/api/tokens/{token_id}")
-async def change_token(token_id: Id, body: shapes.TokenChange, wired: Wired, caller: Admin) -> shapes.Token:
+async def change_token(token_id: Id, body: tokens.TokenChange, wired: Wired, caller: Admin) -> tokens.Token:
     """Change the labels, the rate and the number of series that a writer's token is held to, from now on."""
     changes: dict[str, Any] = {field: getattr(body, field) for field in body.model_fields_set}
     if "labels" in changes:
         changes["labels"] = Labels.of(body.labels or {})
-    return shapes.Token.of(await wired.people.hold_token(token_id, lambda held: replace(held, **changes), caller.actor))
+    return tokens.Token.of(await wired.people.hold_token(token_id, lambda held: replace(held, **changes), caller.actor))
 
 
 @router.delete("/api/tokens/{token_id}", status_code=204)

@@ -8,10 +8,11 @@ from typing import Annotated
 from fastapi import Path
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
+from tocsin.api.shapes import disk
+from tocsin.api.shapes import retention as shapes
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.matcher import Matcher, parse_selector
@@ -61,9 +62,9 @@ async def preview_retention(body: shapes.RetentionPolicies, wired: Wired) -> sha
 
 
 @router.get("/api/retention/disk", dependencies=[Reader])
-async def read_disk_use(wired: Wired) -> shapes.DiskUse:
+async def read_disk_use(wired: Wired) -> disk.DiskUse:
     """What samples and roll-ups take on the disk, what they may, and what was dropped last to keep to that."""
-    return shapes.DiskUse.of(await wired.disk.use())
+    return disk.DiskUse.of(await wired.disk.use())
 
 
 @router.get("/api/retention/{policy_id}", dependencies=[Reader])

@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import Path
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
+from tocsin.api.shapes import rules as shapes
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.matcher import Matcher, MatchOp, equals, parse_matcher

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Caller, Wired, require
 from tocsin.api.description import family
 from tocsin.api.paging import AskedPage, page_of
+from tocsin.api.shapes import scraping as shapes
 from tocsin.ingest.scrape.scraper import Health, Watched
 from tocsin.ingest.scrape.target import Dropped
 

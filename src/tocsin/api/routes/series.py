@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.listing import Listing
 from tocsin.api.paging import AskedPage, cursor_after, cursor_of, page_of
+from tocsin.api.shapes import cardinality as shapes
 
 router = family("metrics")
 

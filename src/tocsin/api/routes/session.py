@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from tocsin.access.gate import SignedIn
-from tocsin.api import shapes
 from tocsin.api.deps import COOKIE, Caller, Wired, check_origin, require, wiring_of
 from tocsin.api.description import family
+from tocsin.api.shapes import people as shapes
 
 router = family("session")
 

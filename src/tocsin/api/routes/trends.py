@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import Query
 
 from tocsin.access.policy import Permission
-from tocsin.api import shapes
 from tocsin.api.deps import Wired, require
 from tocsin.api.description import family
 from tocsin.api.routes.metrics import Match
 from tocsin.api.samples import selector
+from tocsin.api.shapes import samples as shapes
 from tocsin.api.trend import read_trend
 
 router = family("metrics")

@@ -1,0 +1,92 @@
+"""Rules as they are kept, made and changed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tocsin.api.shapes.base import Asked, Listed, Seconds, Shape, Tags
+from tocsin.api.times import rfc3339_or_none
+from tocsin.model import rule
+from tocsin.model.matcher import MatchOp
+from tocsin.model.rule import Condition, Severity
+
+
+class Rule(Shape):
+    id: int
+    name: str
+    metric_name: str
+    tags: Tags = Field(description="the matchers that ask for one exact value")
+    matchers: list[str] = Field(description='all matchers, written like `mount=~"/data.*"`')
+    condition: Condition
+    threshold: float
+    duration: Seconds = Field(description="how long the condition must hold before an alert fires")
+    severity: Severity
+    enabled: bool
+    description: str
+    expr: str = Field(description="the same as PromQL")
+    version: int
+    created_at: str | None
+    updated_at: str | None
+    state: Literal["inactive", "pending", "firing"] = Field(description="the worst state of its alerts")
+    alerts: int = Field(description="how many of its alerts are pending or firing")
+
+    @classmethod
+    def of(cls, saved: rule.Rule, pending: int, firing: int) -> Rule:
+        return cls(
+            id=saved.id,
+            name=saved.name,
+            metric_name=saved.metric_name,
+            tags={each.label: each.value for each in saved.matchers if each.op is MatchOp.EQUAL},
+            matchers=[str(each) for each in saved.matchers],
+            condition=saved.condition,
+            threshold=saved.threshold,
+            duration=saved.duration_ms / 1_000,
+            severity=saved.severity,
+            enabled=saved.enabled,
+            description=saved.description,
+            expr=saved.expression(),
+            version=saved.version,
+            created_at=rfc3339_or_none(saved.created_at_ms),
+            updated_at=rfc3339_or_none(saved.updated_at_ms),
+            state="firing" if firing else "pending" if pending else "inactive",
+            alerts=pending + firing,
+        )
+
+
+class RuleList(Listed[Rule]):
+    pass
+
+
+class NewRule(Asked):
+    name: str
+    metric_name: str
+    condition: Condition
+    threshold: float
+    duration: float | str = Field(default=0, description="seconds, or text such as `5m`")
+    severity: Severity = Severity.WARNING
+    tags: Tags = Field(default={}, description="labels that a series must have")
+    matchers: list[str] = Field(default=[], description='further matchers, written like `mount=~"/data.*"`')
+    enabled: bool = True
+    description: str = Field(default="", max_length=10_000)
+
+
+class RuleChange(Asked):
+    """What to change; a field that is not sent stays as it is."""
+
+    name: str | None = None
+    metric_name: str | None = None
+    condition: Condition | None = None
+    threshold: float | None = None
+    duration: float | str | None = Field(default=None, description="seconds, or text such as `5m`")
+    severity: Severity | None = None
+    tags: Tags | None = Field(default=None, description="replaces the matchers that ask for one exact value")
+    matchers: list[str] | None = Field(default=None, description="replaces all matchers; `tags` are added to them")
+    enabled: bool | None = None
+    description: str | None = Field(default=None, max_length=10_000)
+    version: int | None = Field(default=None, description="the version that was read; 409 when it is not the newest")
+
+
+class CreatedRules(Shape):
+    created: list[Rule]
