@@ -122,7 +122,9 @@ def windowed(draw: st.DrawFn, depth: int) -> ast.Expr:
     if depth and draw(st.booleans()):
         step = draw(st.sampled_from([None, 45_000, 100_000]))
         inside = draw(vectors(depth - 1))
-        over = ast.Subquery(inside, draw(st.sampled_from([131_000, 311_000])), step, draw(OFFSET), draw(AT), SPAN)
+        over = ast.Subquery(
+            inside, draw(st.sampled_from([131_000, 311_000, 21_000])), step, draw(OFFSET), draw(AT), SPAN
+        )
     match draw(st.integers(0, 5)):
         case 0:
             return call("quantile_over_time", draw(scalars(min(depth, 1))), over)

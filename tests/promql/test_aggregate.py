@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.promql.reference import aggregation as reference
 from tests.promql.world import SPAN, STEPS, at, here, instant, labels, same, shown, vector, vectors
 
-from tocsin.promql.aggregate import aggregate
+from tocsin.promql.aggregate import FOLDS, aggregate
 from tocsin.promql.ast import Aggregate, Number
 from tocsin.promql.here import EvaluationError
 from tocsin.promql.notes import Notes
@@ -142,6 +142,11 @@ def test_a_ratio_outside_its_bounds_is_capped_and_warned_of() -> None:
     notes = Notes("limit_ratio(1.5, up)")
     assert shown(folded("limit_ratio", instant({"up": 1}), 1.5, notes=notes)) == {"up": [1]}
     assert notes.warnings == ("PromQL warning: ratio value should be between -1 and 1, got 1.5, capping to 1 (1:1)",)
+
+
+@pytest.mark.parametrize("op", ["sum", "avg", "topk", "limitk", "limit_ratio", "quantile", "stddev"])
+def test_no_steps_have_no_answers(op: str) -> None:
+    assert folded(op, vector((labels("up"), [])), None if op in FOLDS else 1.0).values.size == 0
 
 
 def test_count_values_counts_each_value_in_a_label() -> None:

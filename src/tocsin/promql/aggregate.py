@@ -108,7 +108,7 @@ def quantile_warning(phi: float) -> str:
 
 def _some_of_each(node: ast.Aggregate, vector: Vector, k: FloatArray) -> Vector:
     """topk, bottomk and limitk: the series as they were, where they are among the chosen."""
-    if k.max() < 1:
+    if not len(k) or k.max() < 1:
         return empty_vector(len(k))
     whole = _whole(k)
     groups = vector.frame.group(node.labels, without=node.without)

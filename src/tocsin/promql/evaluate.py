@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.model.series import FloatArray, SeriesBlock
+from tocsin.model.series import EMPTY_BLOCK, FloatArray, SeriesBlock
 from tocsin.promql import ast, plan, windows
 from tocsin.promql.aggregate import aggregate, quantile_warning
 from tocsin.promql.binary import binary, negated
+from tocsin.promql.frame import EMPTY_FRAME
 from tocsin.promql.functions.absent import absent_labels
 from tocsin.promql.functions.counters import counter_note
 from tocsin.promql.functions.registry import FUNCTIONS
@@ -77,6 +78,8 @@ class Evaluation:
 
     def _subquery(self, node: ast.Subquery, grid: Grid) -> Ranges:
         inner = plan.inner_grid(node, grid, self.query)
+        if not inner.count:
+            return Ranges(EMPTY_FRAME, EMPTY_BLOCK, plan.moments(node, grid, self.query), node.range_ms)
         vector = _vector(self.value(node.expr, inner))
         block = _block(vector, inner)
         return Ranges(vector.frame, block, plan.moments(node, grid, self.query), node.range_ms)

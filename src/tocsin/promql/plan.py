@@ -45,7 +45,9 @@ def _asks(node: ast.Expr, grid: Grid, query: Query) -> Iterator[Ask]:
         case ast.RangeSelector():
             yield samples(node, grid, query)
         case ast.Subquery():
-            yield from _asks(node.expr, inner_grid(node, grid, query), query)
+            inner = inner_grid(node, grid, query)
+            if inner.count:  # a range shorter than its step may hold no moment at all
+                yield from _asks(node.expr, inner, query)
         case ast.Call():
             yield from _asks_of_call(node, grid, query)
         case _:

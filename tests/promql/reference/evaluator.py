@@ -113,6 +113,8 @@ class Reference:
 
     def inner(self, node: ast.Subquery, ends: Sequence[int]) -> Series:
         """What the expression inside came to, at multiples of the step, as samples."""
+        if not ends:
+            return []
         step = node.step_ms or self.default_step_ms
         first = (min(ends) - node.range_ms) // step + 1
         moments = [number * step for number in range(first, max(ends) // step + 1)]

@@ -17,6 +17,7 @@ from tocsin.promql.here import EvaluationError, Here
 from tocsin.promql.merge import merged
 from tocsin.promql.values import Value, Vector
 
+_NUMBER = re.compile("0|[1-9][0-9]{0,7}")
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>\w+)\}|(?P<bare>\w+))")
 
 
@@ -68,18 +69,21 @@ class Template:
     """Text with `$1`, `${1}` and `$name` as Go's Regexp.Expand reads it: parts in turn text and group."""
 
     texts: tuple[str, ...]
-    groups: tuple[str, ...]
+    groups: tuple[int | str, ...]
 
     @classmethod
     def of(cls, text: str) -> Template:
-        texts, groups, at = [""], [], 0
+        texts: list[str] = [""]
+        groups: list[int | str] = []
+        at = 0
         for found in _REFERENCE.finditer(text):
             texts[-1] += text[at : found.start()]
             at = found.end()
             if found["dollar"]:
                 texts[-1] += "$"
             else:
-                groups.append(found["braced"] or found["bare"])
+                name = found["braced"] or found["bare"]
+                groups.append(int(name) if _NUMBER.fullmatch(name) else name)
                 texts.append("")
         texts[-1] += text[at:]
         return cls(tuple(texts), tuple(groups))
@@ -92,8 +96,8 @@ class Template:
         return "".join(parts)
 
 
-def _group(match: Any, name: str) -> str:
-    number = int(name) if re.fullmatch("0|[1-9][0-9]{0,7}", name) else match.re.groupindex.get(name, -1)
+def _group(match: Any, name: int | str) -> str:
+    number = name if isinstance(name, int) else match.re.groupindex.get(name, -1)
     return (match.group(number) or "") if 0 <= number <= match.re.groups else ""
 
 
