@@ -33,6 +33,7 @@ import type {
   User,
   UserChange,
 } from '../model/types'
+import type { QueryAnswer } from '../model/query'
 import type { RuleBody } from '../model/rule'
 import type { JobConfig } from '../model/scrape'
 import { ApiError, OFFLINE, problemOf } from './problem'
@@ -88,6 +89,19 @@ export class Client {
     })
   trend = (name: string, hours: number, match: readonly string[] = []) =>
     this.get<Trend>(`api/trends/${encodeURIComponent(name)}`, { hours, match })
+
+  // PromQL
+
+  query = (expr: string, atMs: number, explain: boolean) =>
+    this.get<QueryAnswer>('api/v1/query', { query: expr, time: atMs / 1000, explain: explain ? 1 : null })
+  queryRange = (expr: string, startMs: number, endMs: number, stepMs: number, explain: boolean) =>
+    this.get<QueryAnswer>('api/v1/query_range', {
+      query: expr,
+      start: startMs / 1000,
+      end: endMs / 1000,
+      step: stepMs / 1000,
+      explain: explain ? 1 : null,
+    })
 
   // rules
 

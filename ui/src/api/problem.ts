@@ -16,7 +16,8 @@ export const OFFLINE = 0
 export async function problemOf(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null)
   if (typeof body === 'object' && body !== null) {
-    const detail = 'detail' in body && typeof body.detail === 'string' ? body.detail : null
+    const told = 'detail' in body ? body.detail : 'error' in body ? body.error : null // Prometheus' own paths say error
+    const detail = typeof told === 'string' ? told : null
     const field = 'field' in body && typeof body.field === 'string' ? body.field : null
     if (detail !== null) return new ApiError(response.status, detail, field)
   }
