@@ -10,7 +10,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tocsin.ingest", "tocsin.api.bodies", "tocsin.model", "tocsin.promql"]):
+with atheris.instrument_imports(
+    include=["tocsin.ingest", "tocsin.api.bodies", "tocsin.model", "tocsin.promql", "tocsin.rules"]
+):
     from tests.fuzz.targets import TARGETS
 
 from tocsin.model.errors import LimitError, UserError

@@ -28,9 +28,15 @@ from tocsin.ingest.wire import (
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries, Version
 from tocsin.model.errors import LimitError, UserError
+from tocsin.model.templates.expand import AlertData, Wanted, expand
+from tocsin.model.templates.limits import OUTPUT_MAX
+from tocsin.model.templates.values import TemplateSample
 from tocsin.promql.outline import outline
 from tocsin.promql.parse import parse
 from tocsin.promql.text import pretty, text_of
+from tocsin.rules.dump import dump
+from tocsin.rules.load import load
+from tocsin.rules.testing.suite import parse_suite
 from tocsin.runtime.telemetry import Telemetry
 
 LIMITS = IngestSettings()
@@ -163,6 +169,55 @@ def _promql(body: bytes) -> None:
     json.dumps(outline(tree))
 
 
+def _rules(body: bytes) -> None:
+    """Every place is one of the file; what is read is read again as it is written out."""
+    text = body.decode(errors="replace")
+    loaded = load(text, "r.yml")
+    lines = text.splitlines()
+    for problem in loaded.problems:
+        assert 0 <= problem.place.line <= len(lines) + 1
+    if not loaded.problems:
+        assert load(dump(loaded.groups), "r.yml").checked() == loaded.groups
+
+
+def _rule_tests(body: bytes) -> None:
+    parse_suite(body.decode(errors="replace"))
+
+
+def _template(body: bytes) -> None:
+    """Whatever it says, there is a text of bounded length, or a query is asked."""
+    made = expand("A", body.decode(errors="replace"), ALERT, NOW_MS, {"up": (TemplateSample({"job": "a"}, 1.0),)})
+    assert isinstance(made, Wanted) or len(made) <= 3 * OUTPUT_MAX
+
+
+ALERT = AlertData({"job": "a", "instance": "b:9100"}, 0.25, {"cluster": "c"}, "http://x/y")
+RULES = b"""groups:
+- name: a
+  interval: 30s
+  rules:
+  - {record: 'a:b', expr: "sum by (job) (up)", labels: {team: x}}
+  - alert: B
+    expr: |
+      up ==
+        0
+    for: 5m
+    annotations: {summary: '{{ $labels.job }} {{ if gt $value 1.0 }}x{{ end }}'}
+"""
+RULE_TESTS = b"""rule_files: [a.yml]
+tests:
+- interval: 1m
+  input_series: [{series: 'up{job="a"}', values: '1+1x3 _x2 stale'}]
+  alert_rule_test: [{eval_time: 1m, alertname: B, exp_alerts: [{exp_labels: {job: a}}]}]
+  promql_expr_test: [{expr: up, eval_time: 2m, exp_samples: [{labels: up, value: 1}]}]
+"""
+TEMPLATES = (
+    b'{{ range $i, $x := query "up" }}{{ $i }} {{ $x.Labels.job | printf "%-5s|%q" }}{{ else }}none{{ end -}} x',
+    b'{{ if and (gt $value 0.2) (ne $labels.job "b") }}{{ humanizePercentage $value }}{{ else if .Value }}b{{ end }}',
+    b'{{ define "t" }}[{{ . }}]{{ end }}{{ template "t" (args 1 2.5 "x") }}',
+    b'{{ with toTime 1e9 }}{{ .Format "15:04" }}{{ end }}',
+    b'{{ reReplaceAll "(a)" "${1}b" "aa" }}{{ $y := stripDomain $labels.instance }}{{ $y = slice $y 0 1 }}{{ $y }}',
+)
+
 TEXT = b"""# HELP a_total How many.
 # TYPE a_total counter
 a_total{code="200",path="C:\\\\x \\"y\\"\\n"} 3 1800000000000
@@ -210,5 +265,8 @@ TARGETS: Mapping[str, Target] = {
     "otlp_weight": Target(_otlp_weight, (OTLP_PROTO,)),
     "json": Target(_pair(json_push.parse), (JSON,)),
     "promql": Target(_promql, PROMQL),
+    "rules": Target(_rules, (RULES,)),
+    "rule_tests": Target(_rule_tests, (RULE_TESTS,)),
+    "template": Target(_template, TEMPLATES),
     "packed": Target(_packed, (b"\x00\x1f\x8b\x08\x00", b"\x02\x05\x10hello", b"\x03\x28\xb5\x2f\xfd\x04\x00")),
 }

@@ -23,8 +23,9 @@ class Asked:
             return Scalar(np.array([7.0]))
         if text == "text":
             return Text("hello")
-        frame = LabelFrame.of([Labels.metric("up", {"job": "a"}), Labels.metric("up", {"job": "b"})])
-        return Vector(frame, np.array([[1.0], [2.0]]), np.array([[True], [False]]))
+        frame = LabelFrame.of([Labels.metric("up", {"job": each}) for each in "cab"])
+        there = np.array([[True], [True], [False]])
+        return Vector(frame, np.array([[3.0], [1.0], [2.0]]), there, sorted=text.startswith("sort("))
 
 
 async def filled(text: str, asked: Asked | None = None) -> str:
@@ -47,7 +48,7 @@ async def test_labels_are_those_of_the_series_with_the_rules_filled_in_over_them
 async def test_queries_of_templates_are_asked_at_the_moment_of_the_rule() -> None:
     asked = Asked()
     text = '{{ range query "up" }}{{ .Labels.job }}={{ .Value }} {{ query "scalar" | first | value }}{{ end }}'
-    assert await filled(text, asked) == "a=1 7"
+    assert await filled(text, asked) == "a=1 7c=3 7"
     assert asked.queries == [("up", 5), ("scalar", 5)]
 
 
@@ -67,3 +68,8 @@ async def test_a_query_of_many_alerts_is_asked_once() -> None:
     given = [(Labels.of({"host": str(number)}), 0.0) for number in range(5)]
     await found_alerts(rule, (), given, 5, SITE, asked)
     assert asked.queries == [("up", 5)]
+
+
+async def test_series_come_in_the_order_of_their_labels_unless_the_query_sorts_them() -> None:
+    assert await filled('{{ range query "up" }}{{ .Labels.job }}{{ end }}') == "ac"
+    assert await filled('{{ range query "sort(up)" }}{{ .Labels.job }}{{ end }}') == "ca"

@@ -62,8 +62,8 @@ class Node:
             return self.place
         document = self.source.document
         at = written_at(self.text, document[self.source.start : self.source.end], offset) + self.source.start
-        line = document.count("\n", 0, at)
-        return Place(self.place.path, line + 1, at - document.rfind("\n", 0, at))
+        breaks = [found.end() for found in _LINE_BREAK.finditer(document, 0, at)]
+        return Place(self.place.path, len(breaks) + 1, at - (breaks[-1] if breaks else 0) + 1)
 
     def plain(self) -> Any:
         """As JSON has it."""
@@ -100,6 +100,8 @@ class FaultError(UserError):
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 _BREAKS = " \t\r\n"
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What YAML counts as the end of a line."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
 """An anchor or a tag in front of a value."""
 _ESCAPE = re.compile(r"\\(?:x..|u....|U........|\n[ \t]*|.)", re.DOTALL)

@@ -10,7 +10,7 @@ from tocsin.model.labels import METRIC_NAME, Labels
 from tocsin.model.rule_group import AlertingRule, Pairs
 from tocsin.model.templates.expand import AlertData, Wanted, expand
 from tocsin.model.templates.values import TemplateSample
-from tocsin.promql.values import Text
+from tocsin.promql.values import Text, Vector
 from tocsin.rules.alerting import ALERT_NAME, FoundAlert
 from tocsin.rules.answers import Query, Row, rows
 
@@ -61,6 +61,9 @@ class _Expanding:
             value = await self._query(query, self._at_ms)
             if isinstance(value, Text):
                 return (TemplateSample({"__value__": value.value}, 0.0),)
-            return tuple(TemplateSample(labels.as_dict(), number) for labels, number in rows(value))
+            found = rows(value)
+            if not (isinstance(value, Vector) and value.sorted):  # the same text each time, whatever the store's order
+                found.sort(key=lambda row: row[0].pairs)
+            return tuple(TemplateSample(labels.as_dict(), number) for labels, number in found)
         except TocsinError as error:
             return str(error)

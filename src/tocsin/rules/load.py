@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,9 +24,10 @@ from tocsin.promql.ast import ValueType, type_of
 from tocsin.promql.engine import parsed
 from tocsin.promql.parse_error import ParseError
 
-FILE_CHARS_MAX = 4_000_000
+FILE_CHARS_MAX = 1_000_000
+"""Some four thousand rules; to read so much takes a few seconds, so servers read on a thread."""
 PROBLEMS_MAX = 200
-"""As many of a file are told."""
+"""As many of a file are told; reading ends there."""
 
 T = TypeVar("T")
 
@@ -71,12 +72,16 @@ def load(text: str, file: str) -> Loaded:
     """The groups of a file's text, YAML or JSON; `file` is its name."""
     reader = _Reader(file)
     groups: tuple[RuleGroup, ...] = ()
-    with reader.noting():
+    with suppress(_EnoughError), reader.noting():
         if len(text) > FILE_CHARS_MAX:
             raise FaultError(Place(), f"The file is longer than {FILE_CHARS_MAX:,} characters.")
         groups = reader.file(parse_yaml(text))
     problems = sorted(reader.problems, key=lambda each: (each.place.line, each.place.column))
-    return Loaded(groups, tuple(problems[:PROBLEMS_MAX]))
+    return Loaded(groups, tuple(problems))
+
+
+class _EnoughError(Exception):
+    """There are as many problems as are told; to look for more would take long."""
 
 
 class _Reader:
@@ -217,6 +222,8 @@ class _Reader:
         field = "" if says_key or "`" in message else _WITHIN.sub("", place.path)
         told = f"{field}: {message}" if field else message
         self.problems.append(Problem(self._file, place, told, self._group, self._rule))
+        if len(self.problems) >= PROBLEMS_MAX:
+            raise _EnoughError
 
 
 _WITHIN = re.compile(r"^groups(\[\d+\](\.rules(\[\d+\])?)?)?\.?")

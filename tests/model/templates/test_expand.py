@@ -101,6 +101,7 @@ def made(text: str, value: float = 2.0) -> str | Wanted:
             '{{ parseDuration "1h30m" }} {{ now }} {{ (args 1 "b").arg1 }} {{ args 1 "b" }}',
             "5400 1.435065584128e+09 b map[arg0:1 arg1:b]",
         ),
+        ("{{ urlquery nil }} {{ html nil 1 }}", "%3Cno+value%3E &lt;no value&gt;1"),
         ("{{ externalURL }} {{ pathPrefix }}", "http://bell.example/tocsin /tocsin"),
         (
             '{{ graphLink "up{a=\\"b\\"}" }} {{ tableLink "up" }} {{ safeHtml "<b>" }}',
@@ -158,6 +159,11 @@ def test_a_template_becomes_what_prometheus_makes_of_it(text: str, expected: str
             '{{ query "bad" }}',
             '115: executing "__alert_A" at <query "bad">',
             "error calling query: 1:5: parse error: unexpected end of input",
+        ),
+        (
+            "{{ index nil }}",
+            '115: executing "__alert_A" at <index nil>',
+            "error calling index: index of untyped nil",
         ),
         (
             "{{ lt true false }}",

@@ -27,6 +27,8 @@ def _length(value: TemplateValue) -> int:
 
 
 def _index(value: TemplateValue, *keys: TemplateValue) -> TemplateValue:
+    if value is None:
+        raise CallError("index of untyped nil")
     for key in keys:
         value = _at(value, key)
     return value
@@ -43,8 +45,6 @@ def _at(value: TemplateValue, key: TemplateValue) -> TemplateValue:
         case str():
             raw = value.encode("utf-8", "replace")
             return raw[_position(key, len(raw) - 1)]
-        case None:
-            raise CallError("index of untyped nil")
     raise CallError(f"can't index item of type {type_name(value)}")
 
 
@@ -111,8 +111,10 @@ _JS = str.maketrans(
 )
 
 
-def _on_text(change: Callable[[str], str]) -> Function:
-    return Function(lambda *values: change(sprint(values)), (), Takes.ANY)
+def _escaping(change: Callable[[str], str]) -> Function:
+    return Function(
+        lambda *values: change(sprint(["<no value>" if each is None else each for each in values])), (), Takes.ANY
+    )
 
 
 BUILTINS: Mapping[str, Function] = {
@@ -126,10 +128,10 @@ BUILTINS: Mapping[str, Function] = {
     "le": Function(_at_most, (Takes.ANY, Takes.ANY)),
     "gt": Function(lambda left, right: not _at_most(left, right), (Takes.ANY, Takes.ANY)),
     "ge": Function(lambda left, right: not _less(left, right), (Takes.ANY, Takes.ANY)),
-    "print": _on_text(str),
+    "print": Function(lambda *values: sprint(values), (), Takes.ANY),
     "println": Function(lambda *values: " ".join(sprint((each,)) for each in values) + "\n", (), Takes.ANY),
     "printf": Function(lambda form, *values: sprintf(form, values), (Takes.TEXT,), Takes.ANY),
-    "html": _on_text(lambda text: text.translate(_HTML)),
-    "js": _on_text(lambda text: text.translate(_JS)),
-    "urlquery": _on_text(lambda text: quote_plus(text.encode("utf-8", "replace"), safe="")),
+    "html": _escaping(lambda text: text.translate(_HTML)),
+    "js": _escaping(lambda text: text.translate(_JS)),
+    "urlquery": _escaping(lambda text: quote_plus(text.encode("utf-8", "replace"), safe="")),
 }

@@ -222,7 +222,7 @@ class _Run:
                 raise self._error(chain.span, f"nil data; no entry for key {name!r}")
         if args and isinstance(value, Mapping | Record):
             raise self._error(chain.span, f"{name} has arguments but cannot be invoked as function")
-        raise self._error(chain.span, f"can't evaluate field {name} in type {_described(value)}")
+        raise self._error(chain.span, f"can't evaluate field {name} in type {type_name(value)}")
 
     def _call(
         self, word: Word, args: Sequence[Operand], dot: TemplateValue, final: object, span: Span
@@ -293,9 +293,3 @@ class _Run:
         where = f"template: {self._name}:{line}:{column}"
         quoted = self._name.replace("\\", "\\\\").replace('"', '\\"')
         return TemplateError(f'{where}: executing "{quoted}" at <{self._text(span)}>: {message}', span.start)
-
-
-def _described(value: TemplateValue) -> str:
-    if not isinstance(value, Record):
-        return type_name(value)
-    return f"struct {{ {'; '.join(f'{name} {type_name(each)}' for name, each in value.fields.items())} }}"

@@ -58,7 +58,7 @@ def type_name(value: TemplateValue) -> str:  # noqa: PLR0911 - one for each type
         case TemplateSample():
             return "*template.sample"
         case Record():
-            return "struct"
+            return f"struct {{ {'; '.join(f'{name} {type_name(each)}' for name, each in value.fields.items())} }}"
         case Moment():
             return "*time.Time"
         case _:

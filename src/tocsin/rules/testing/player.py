@@ -15,7 +15,7 @@ import numpy as np
 
 from tocsin.model.alert import AlertState
 from tocsin.model.errors import TocsinError
-from tocsin.model.labels import Labels
+from tocsin.model.labels import Labels, label_name, quote
 from tocsin.model.rule import exact
 from tocsin.model.rule_group import AlertingRule, GroupRule, Pairs, RuleGroup
 from tocsin.model.series import STALE, SampleBatch
@@ -58,7 +58,7 @@ async def play(
     played = _Play(test, sorted(groups, key=lambda group: order.get(group.name, 0)), engine, samples)
     await played.feed()
     failures = await played.evaluate(suite.interval_ms)
-    if not failures:
+    if not any(failure.rule for failure in failures):
         for case in test.queries:
             failures += await played.check_query(case, fuzzy=suite.fuzzy)
     return failures[:FAILURES_MAX]
@@ -186,9 +186,9 @@ def _alike(expected: ExpectedSample, got: ExpectedSample, *, fuzzy: bool) -> boo
 
 
 def _alert_text(labels: Labels, annotations: Pairs) -> str:
-    """Labels, and annotations in the order of their names; an annotation that is empty is none."""
-    told = Labels.of(annotations)
-    return f"{labels} {told}" if told.pairs else str(labels)
+    """Labels, and annotations in the order of their names."""
+    told = ", ".join(f"{label_name(name)}={quote(text)}" for name, text in sorted(annotations))
+    return f"{labels} {{{told}}}" if told else str(labels)
 
 
 def _sample_text(sample: ExpectedSample) -> str:
