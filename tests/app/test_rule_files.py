@@ -135,6 +135,15 @@ def test_an_offset_of_a_group_looks_at_the_past(tmp_path: Path) -> None:
     assert lines(verdict(tmp_path, case, rules)) == []
 
 
+def test_a_test_may_last_for_weeks(tmp_path: Path) -> None:
+    head = "rule_files: [rules.yml]\nevaluation_interval: 1d\n"
+    case = (
+        "tests: [{interval: 1d, input_series: [{series: up, values: 1x99}], promql_expr_test: [{expr: r, eval_time: 99d"
+    )
+    rules = "groups: [{name: g, rules: [{record: r, expr: 'sum_over_time(up[30d])'}]}]"
+    assert lines(verdict(tmp_path, case + ", exp_samples: [{labels: r, value: 30}]}]}]", rules, head)) == []
+
+
 def test_files_with_problems_are_not_tested(tmp_path: Path) -> None:
     made = verdict(tmp_path, "", rules="groups: [{name: g, rules: [{}]}]")
     assert not made.passed
