@@ -19,6 +19,7 @@ from tocsin.access.people import People
 from tocsin.access.settings import AuthSettings
 from tocsin.alerts.book import AlertBook
 from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
+from tocsin.api.reading import Readings
 from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
@@ -173,7 +174,7 @@ async def open_api(
         scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
         backups=backups,
-        reader=samples,
+        readings=Readings(samples),
         queries=Engine(QuerySettings(), monotonic_s=clock.monotonic_s, threads=inline),
         hub=hub,
         telemetry=telemetry,

@@ -12,6 +12,7 @@ from tests.support.state import AT_MS, KINDS, an_entry, open_kind
 from tocsin.access.ports import AccessStore
 from tocsin.model.errors import ConflictError, NotFoundError
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import parse_matcher
 from tocsin.model.page import PageRequest
 from tocsin.model.people import UNHELD, Allowance, Role, Session, SignInLink, Token, User
 from tocsin.store.state.state import State
@@ -145,6 +146,7 @@ async def test_tokens_are_found_by_their_digest_until_they_are_deleted(state: St
 
 async def test_what_a_token_is_held_to_is_kept(state: State) -> None:
     held = Allowance(Labels.of({"team": "web", "größe": '1"2'}), rate=1_000_000_000, series_max=5)
+    held = replace(held, reads=(parse_matcher('team=~"w.*"'),))
     token = await state.access.add_token(replace(TOKEN, allowance=held), an_entry())
     assert (await state.access.tokens())[0].allowance == held
     changed = await state.access.hold_token(token.id, Allowance(rate=7), an_entry("token.change"))

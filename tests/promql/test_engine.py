@@ -101,7 +101,7 @@ async def test_a_range_query_is_of_scalars_or_instant_vectors(text: str) -> None
 
 async def test_steps_are_limited() -> None:
     with pytest.raises(LimitError, match="exceeded maximum resolution of 11,000 points"):
-        await engine().query_range(Watched(), "up", Grid(0, 1, 11_001))
+        await engine().query_range(Watched(), "up", Grid(0, 1, 11_002))
 
 
 async def test_a_subquery_with_too_many_steps_says_what_to_ask_for() -> None:

@@ -218,7 +218,9 @@ def _seen_user(user: User) -> dict[str, Any]:
 def _seen_token(token: Token) -> dict[str, Any]:
     seen: dict[str, Any] = {"name": token.name, "role": token.role.value, "expires_at_ms": token.expires_at_ms}
     held = token.allowance
-    if held != UNHELD:
+    if held.reads:
+        seen["reads"] = [str(matcher) for matcher in held.reads]
+    if replace(held, reads=()) != UNHELD:
         seen |= {"labels": held.labels.as_dict(), "rate": held.rate, "series_max": held.series_max}
     return seen
 

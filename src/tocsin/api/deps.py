@@ -17,7 +17,8 @@ from tocsin.access.policy import Permission
 from tocsin.access.ports import AccessStore
 from tocsin.alerts.book import AlertBook
 from tocsin.api.origin import SAFE_METHODS, Origins
-from tocsin.api.ports import BackupDesk, SampleReader
+from tocsin.api.ports import BackupDesk
+from tocsin.api.reading import Readings, Scope, ScopedReader
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.ingest.intake import Intake
@@ -26,7 +27,9 @@ from tocsin.ingest.settings import IngestSettings
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.audit import Actor
-from tocsin.model.errors import NotSignedInError
+from tocsin.model.errors import AccessError, NotSignedInError
+from tocsin.model.labels import Labels
+from tocsin.model.matcher import matches_all
 from tocsin.notify.desk import OutboxDesk
 from tocsin.promql.engine import Engine
 from tocsin.rules.arrival import Arrival
@@ -84,7 +87,7 @@ class Services:
     retention: RetentionBook
     disk: DiskGuard
     erasure: Erasure
-    reader: SampleReader
+    readings: Readings
     queries: Engine
     hub: Hub
     telemetry: Telemetry
@@ -113,6 +116,15 @@ class Caller:
     @property
     def actor(self) -> Actor:
         return self.principal.actor(self.address)
+
+    @property
+    def scope(self) -> Scope:
+        """What every series must fit that the caller sees."""
+        return self.principal.allowance.reads
+
+    def sees(self, labels: Labels) -> bool:
+        """Whether a series, or an alert or a target with these labels, is within the scope."""
+        return matches_all(self.scope, labels)
 
     def may(self, permission: Permission) -> bool:
         return permission in self.principal.permissions
@@ -149,6 +161,22 @@ class Require:
 def require(*any_of: Permission) -> Any:
     """Raises NotSignedInError or AccessError before the handler runs; gives the Caller to who asks for it."""
     return Depends(Require(any_of))
+
+
+async def _reader(caller: Annotated[Caller, require(Permission.METRICS_READ)], wired: Wired) -> ScopedReader:
+    return wired.readings.of(caller.scope)
+
+
+async def _unscoped(caller: Annotated[Caller, require(Permission.METRICS_READ)]) -> None:
+    if caller.scope:
+        raise AccessError("This is about the whole server, and your token is held to some of its series.")
+
+
+UNSCOPED = Depends(_unscoped)
+"""For what says something of all series alike: callers who see only some of them are turned away."""
+
+Reader = Annotated[ScopedReader, Depends(_reader)]
+"""The series and samples that the caller may see; they must be allowed to read metrics."""
 
 
 async def identify(connection: HTTPConnection) -> Caller:

@@ -11,6 +11,7 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.page import Page, PageRequest
 from tocsin.model.series import Cardinality, MetricInfo, SeriesBlock, StepBlock
+from tocsin.promql.frame import LabelFrame
 from tocsin.promql.ports import SeriesSource
 
 
@@ -65,8 +66,18 @@ class SampleReader(SeriesSource, Protocol):
         """The values of that label among these series, sorted."""
         ...
 
-    async def cardinality(self, most: int) -> Cardinality:
-        """What has the most series and values: at most so many of each."""
+    async def frame(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> LabelFrame:
+        """The labels of the series that fit any of the selectors, in their order; times and limit as for `series`."""
+        ...
+
+    async def cardinality(self, most: int, matchers: Sequence[Matcher] = ()) -> Cardinality:
+        """What has the most series and values among the series that fit: at most so many of each."""
         ...
 
     async def metrics(self) -> tuple[MetricInfo, ...]:

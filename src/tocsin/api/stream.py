@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from tocsin.api.ports import SeriesLookup
+from tocsin.api.reading import Scope
 from tocsin.api.shapes import alerts as shapes
 from tocsin.model.alert import AlertEvent
 from tocsin.model.errors import AccessError, LimitError, QueueFullError, UserError
@@ -50,9 +51,10 @@ class Ending:
 class Connection:
     """One browser: what it may hear, what waits for it, and how it ends."""
 
-    def __init__(self, *, alerts: bool, samples: bool) -> None:
+    def __init__(self, *, alerts: bool, samples: bool, scope: Scope) -> None:
         self.alerts = alerts
         self.samples = samples
+        self.scope = scope
         self.subscriptions: dict[str, Selection] = {}
         self.ending: Ending | None = None
         self._waiting: deque[str] = deque()
@@ -147,11 +149,11 @@ class Hub:
 
     # connections
 
-    def join(self, *, alerts: bool, samples: bool) -> Connection:
-        """Raises QueueFullError where there are too many already."""
+    def join(self, *, alerts: bool, samples: bool, scope: Scope = ()) -> Connection:
+        """One that hears of the series within the scope. Raises QueueFullError where there are too many already."""
         if len(self._connections) >= CONNECTIONS_MAX:
             raise QueueFullError(f"{CONNECTIONS_MAX} live connections are open, and there is no room for more.")
-        connection = Connection(alerts=alerts, samples=samples)
+        connection = Connection(alerts=alerts, samples=samples, scope=scope)
         self._connections.add(connection)
         self._open.set(len(self._connections))
         return connection
@@ -174,7 +176,7 @@ class Hub:
         self.unsubscribe(connection, own_id)
         if len(connection.subscriptions) >= SUBSCRIPTIONS_MAX:
             raise LimitError(f"A connection holds at most {SUBSCRIPTIONS_MAX} subscriptions; drop one first.")
-        key = (name, tuple(sorted(matchers, key=str)))
+        key = (name, tuple(sorted((*matchers, *connection.scope), key=str)))
         selection = self._selections.get(key) or self._add_selection(*key)
         selection.readers.append((connection, own_id))
         connection.subscriptions[own_id] = selection
@@ -196,7 +198,8 @@ class Hub:
 
     def publish(self, event: AlertEvent) -> None:
         """Tell everybody who may read alerts. Encoded once."""
-        listeners = [connection for connection in self._connections if connection.alerts]
+        labels = event.alert.labels
+        listeners = [one for one in self._connections if one.alerts and matches_all(one.scope, labels)]
         if listeners:
             alert = shapes.Alert.of(event.alert).model_dump_json()
             message = f'{{"type":"{event.kind.value}","at":{event.at_ms},"alert":{alert}}}'

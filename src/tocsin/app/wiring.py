@@ -16,6 +16,7 @@ from tocsin.alerts.book import AlertBook
 from tocsin.alerts.dispatcher import Dispatcher
 from tocsin.alerts.routes import DefaultRoute
 from tocsin.api.deps import AboutInfo, ReadinessCheck, Services
+from tocsin.api.reading import Readings
 from tocsin.api.server import build_api
 from tocsin.api.stream import Hub
 from tocsin.app.backups import Backups, places_of
@@ -290,7 +291,7 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
             retention=engine.retention,
             disk=guard,
             erasure=Erasure(samples, state.access.record, clock),
-            reader=samples,
+            readings=Readings(samples),
             queries=queries,
             hub=hub,
             telemetry=telemetry,

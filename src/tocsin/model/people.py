@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from tocsin.model.audit import AuditEntry
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import Matcher
 
 
 class Role(StrEnum):
@@ -31,14 +32,14 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a token that writes is held to: labels on all its series, samples a second, and a number of series.
-
-    None: as many as there may be.
+    """What a token is held to. One that writes: labels on all its series, samples a second, and a number of series,
+    where None is as many as there may be. One that reads: `reads` must all hold for a series that it sees.
     """
 
     labels: Labels = field(default_factory=Labels)
     rate: int | None = None
     series_max: int | None = None
+    reads: tuple[Matcher, ...] = ()
 
 
 UNHELD = Allowance()

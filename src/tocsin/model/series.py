@@ -92,7 +92,8 @@ class Cardinality:
     """How many series there are, and of what: the largest first.
 
     `metrics` are (name, series), `labels` (name, different values), `pairs` (name, value, series);
-    `label_pairs` is how many different pairs there are. A `metric_series_max` of 0 is no limit.
+    `label_pairs` is how many different pairs there are. A `metric_series_max` of 0 is no limit. The first and the last
+    sample of all are known to the UTC day, or better; None where there is no series.
     """
 
     series: int
@@ -102,3 +103,5 @@ class Cardinality:
     metrics: tuple[tuple[str, int], ...]
     labels: tuple[tuple[str, int], ...]
     pairs: tuple[tuple[str, str, int], ...]
+    first_ms: int | None = None
+    last_ms: int | None = None

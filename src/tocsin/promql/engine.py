@@ -88,7 +88,7 @@ class Engine:
 
     async def query_range(self, source: SeriesSource, text: str, grid: Grid, options: Options | None = None) -> Answer:
         """At every moment of the grid. Raises as `query` does, and UserError for what is neither scalar nor vector."""
-        if grid.count > self.settings.steps_max:
+        if grid.count - 1 > self.settings.steps_max:  # steps between points, as Prometheus counts them
             raise LimitError(too_many_steps(self.settings.steps_max))
         answer = await self._answer(source, text, grid, options or Options(), ranging=True)
         if isinstance(answer.value, Scalar | Vector):

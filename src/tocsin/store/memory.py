@@ -26,6 +26,7 @@ from tocsin.model.series import (
     StepBlock,
     TimeArray,
 )
+from tocsin.promql.frame import LabelFrame
 from tocsin.promql.ports import Answers, Ask, Budget
 from tocsin.runtime.clock import Clock
 from tocsin.store.samples.blocks import (
@@ -126,8 +127,17 @@ class MemorySampleStore:
     ) -> tuple[str, ...]:
         return self._index.values(name, matchers, start_ms, end_ms, limit)
 
-    async def cardinality(self, most: int) -> Cardinality:
-        return self._index.cardinality(most)
+    async def frame(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> LabelFrame:
+        return self._index.frame(selectors, start_ms, end_ms, limit)
+
+    async def cardinality(self, most: int, matchers: Sequence[Matcher] = ()) -> Cardinality:
+        return self._index.cardinality(most, matchers)
 
     async def forget(self, ids: IdArray) -> int:
         return len(self._index.forget(ids))

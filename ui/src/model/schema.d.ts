@@ -455,7 +455,7 @@ export interface paths {
         };
         /**
          * List Alerts
-         * @description Alerts, the newest change first.
+         * @description Alerts, the newest change first. Those that a caller may not see leave a page shorter.
          */
         get: operations["listAlerts"];
         put?: never;
@@ -515,7 +515,7 @@ export interface paths {
         };
         /**
          * List History
-         * @description Firings, the newest first.
+         * @description Firings, the newest first. Those that a caller may not see leave a page shorter.
          */
         get: operations["listHistory"];
         put?: never;
@@ -725,7 +725,7 @@ export interface paths {
         head?: never;
         /**
          * Change Token
-         * @description Change the labels, the rate and the number of series that a writer's token is held to, from now on.
+         * @description Change what a token is held to, from now on: what it may write, or the matchers of what it reads.
          */
         patch: operations["changeToken"];
         trace?: never;
@@ -1317,6 +1317,11 @@ export interface components {
              */
             series_max: number | null;
             /**
+             * Reads
+             * @description matchers that hold for every series that it sees; empty: it sees all
+             */
+            reads: string[];
+            /**
              * Token
              * @description the token itself, shown this once
              */
@@ -1483,6 +1488,11 @@ export interface components {
              * @description series with its labels; for the role writer
              */
             series_max?: number | null;
+            /**
+             * Reads
+             * @description matchers such as `team="web"` that hold for every series that it sees; for the role viewer
+             */
+            reads?: string[];
         };
         /** NewUser */
         NewUser: {
@@ -2189,6 +2199,11 @@ export interface components {
              * @description series with these labels; null: as many as there may be
              */
             series_max: number | null;
+            /**
+             * Reads
+             * @description matchers that hold for every series that it sees; empty: it sees all
+             */
+            reads: string[];
         };
         /**
          * TokenChange
@@ -2203,6 +2218,8 @@ export interface components {
             rate?: number | null;
             /** Series Max */
             series_max?: number | null;
+            /** Reads */
+            reads?: string[] | null;
         };
         /** TokenList */
         TokenList: {

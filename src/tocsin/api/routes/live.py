@@ -47,7 +47,9 @@ async def follow(
     caller: Annotated[Caller, Depends(Require((Permission.ALERTS_READ, Permission.METRICS_READ)))],
 ) -> None:
     """Refused callers get an HTTP answer instead of a WebSocket."""
-    connection = wired.hub.join(alerts=caller.may(Permission.ALERTS_READ), samples=caller.may(Permission.METRICS_READ))
+    connection = wired.hub.join(
+        alerts=caller.may(Permission.ALERTS_READ), samples=caller.may(Permission.METRICS_READ), scope=caller.scope
+    )
     try:
         await websocket.accept()
         await _converse(websocket, wired, connection, caller)
@@ -100,8 +102,8 @@ async def _watch(websocket: WebSocket, wired: Services, connection: Connection, 
             return
         except TransientError:
             continue  # nobody is signed out because the database is away
-        if now.principal.permissions != caller.principal.permissions:
-            connection.end(Ending(SIGNED_OUT, "your role has changed; connect again"))
+        if (now.principal.permissions, now.scope) != (caller.principal.permissions, caller.scope):
+            connection.end(Ending(SIGNED_OUT, "what you may read has changed; connect again"))
             return
 
 

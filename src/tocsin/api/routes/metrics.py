@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import Query, Response
 
-from tocsin.access.policy import Permission
-from tocsin.api.deps import Wired, require
+from tocsin.api.deps import Reader, Wired
 from tocsin.api.description import family
 from tocsin.api.errors import problem
 from tocsin.api.paging import AskedPage, page_of
@@ -72,11 +71,11 @@ def _told(done: Appended) -> Response:
     return Response(msgspec.json.encode({"stored": done.stored, "rejected": rejected}), media_type=JSON)
 
 
-@router.get("/api/metrics", dependencies=[require(Permission.METRICS_READ)])
-async def list_metrics(wired: Wired, asked: AskedPage) -> shapes.MetricList:
+@router.get("/api/metrics")
+async def list_metrics(reader: Reader, asked: AskedPage) -> shapes.MetricList:
     """Every metric that has series, by name."""
-    page = page_of(await wired.reader.metrics(), lambda info: info.name, asked)
-    items = [_metric(info, await wired.reader.count(selector(info.name, ()))) for info in page.items]
+    page = page_of(await reader.metrics(), lambda info: info.name, asked)
+    items = [_metric(info, await reader.count(selector(info.name, ()))) for info in page.items]
     return shapes.MetricList(items=items, next=page.next)
 
 
@@ -84,9 +83,10 @@ def _metric(info: MetricInfo, series: int) -> shapes.Metric:
     return shapes.Metric(name=info.name, unit=info.unit, kind=info.kind, help=info.help, series=series)
 
 
-@router.get("/api/metrics/series", dependencies=[require(Permission.METRICS_READ)])
+@router.get("/api/metrics/series")
 async def list_series(
     wired: Wired,
+    reader: Reader,
     asked: AskedPage,
     name: str | None = None,
     match: Match = None,
@@ -94,9 +94,9 @@ async def list_series(
     """The series that fit, each with its newest value of the last 24 hours."""
     matchers = selector(name, match or ())
     # a metric may have tens of thousands of series; sorting those would hold the loop
-    found = await wired.offload.run(sorted, await wired.reader.series(matchers), key=str)
+    found = await wired.offload.run(sorted, await reader.series(matchers), key=str)
     page = page_of(found, str, asked)
-    block = await wired.reader.latest(matchers, wired.clock.now_ms() - NEWEST_WITHIN_MS)
+    block = await reader.latest(matchers, wired.clock.now_ms() - NEWEST_WITHIN_MS)
     newest = await wired.offload.run(_newest, block)
     items = [
         shapes.Series(name=labels.name, labels=labels.tags, time=time, value=value)
@@ -110,9 +110,10 @@ def _newest(block: SeriesBlock) -> dict[Labels, tuple[int | None, float | None]]
     return {labels: (int(times[-1]), float(values[-1])) for labels, times, values in block if len(times)}
 
 
-@router.get("/api/metrics/range", dependencies=[require(Permission.METRICS_READ)], response_model=shapes.Range)
+@router.get("/api/metrics/range", response_model=shapes.Range)
 async def read_range(
     wired: Wired,
+    reader: Reader,
     *,
     name: str | None = None,
     match: Match = None,
@@ -124,6 +125,6 @@ async def read_range(
     matchers = selector(name, match or ())
     start_ms, end_ms = window(start, end, wired.clock.now_ms())
     step_ms = step_of(step, end_ms - start_ms)
-    check_points(await wired.reader.count(matchers), end_ms - start_ms, step_ms)
-    block = await wired.reader.steps(matchers, *aligned(start_ms, end_ms, step_ms), step_ms)
+    check_points(await reader.count(matchers), end_ms - start_ms, step_ms)
+    block = await reader.steps(matchers, *aligned(start_ms, end_ms, step_ms), step_ms)
     return Response(await encode_steps(block), media_type=JSON)

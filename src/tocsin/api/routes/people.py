@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from tocsin.api.shapes import tokens
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.labels import Labels
+from tocsin.model.matcher import Matcher, parse_matcher
 from tocsin.model.people import Allowance
 
 router = family("people")
@@ -58,17 +60,19 @@ async def list_tokens(wired: Wired, asked: AskedPage) -> tokens.TokenList:
 async def create_token(body: tokens.NewToken, wired: Wired, caller: Admin) -> tokens.MadeToken:
     """A new token; its text is shown this once."""
     expires_in = None if body.expires_in is None else _expires_in(body.expires_in)
-    allowance = Allowance(Labels.of(body.labels), body.rate, body.series_max)
+    allowance = Allowance(Labels.of(body.labels), body.rate, body.series_max, _matchers(body.reads))
     token, text = await wired.people.create_token(body.name, body.role, expires_in, caller.actor, allowance)
     return tokens.MadeToken.with_text(token, text)
 
 
 @router.patch("/api/tokens/{token_id}")
 async def change_token(token_id: Id, body: tokens.TokenChange, wired: Wired, caller: Admin) -> tokens.Token:
-    """Change the labels, the rate and the number of series that a writer's token is held to, from now on."""
+    """Change what a token is held to, from now on: what it may write, or the matchers of what it reads."""
     changes: dict[str, Any] = {field: getattr(body, field) for field in body.model_fields_set}
     if "labels" in changes:
         changes["labels"] = Labels.of(body.labels or {})
+    if "reads" in changes:
+        changes["reads"] = _matchers(body.reads or ())
     return tokens.Token.of(await wired.people.hold_token(token_id, lambda held: replace(held, **changes), caller.actor))
 
 
@@ -76,6 +80,13 @@ async def change_token(token_id: Id, body: tokens.TokenChange, wired: Wired, cal
 async def delete_token(token_id: Id, wired: Wired, caller: Admin) -> None:
     """Revoke a token; what uses it is refused from now on."""
     await wired.people.delete_token(token_id, caller.actor)
+
+
+def _matchers(texts: Sequence[str]) -> tuple[Matcher, ...]:
+    try:
+        return tuple(map(parse_matcher, texts))
+    except UserError as error:
+        raise UserError(str(error), field="reads") from error
 
 
 def _expires_in(text: float | str) -> Duration:

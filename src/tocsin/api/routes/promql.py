@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from tocsin.access.policy import Permission
-from tocsin.api.deps import Wired, require
+from tocsin.api.deps import Reader, Wired
 from tocsin.api.prometheus.answers import answered, success
 from tocsin.api.prometheus.parameters import Asked, Parameters
 from tocsin.model.duration import SECOND_MS
@@ -16,37 +15,36 @@ from tocsin.promql.values import Grid
 
 router = APIRouter(include_in_schema=False)
 
-READER = [require(Permission.METRICS_READ)]
 BOTH = ["GET", "POST"]
 
 
-@router.api_route("/api/v1/query", methods=BOTH, dependencies=READER)
-async def query(request: Request, wired: Wired, asked: Asked) -> Response:
+@router.api_route("/api/v1/query", methods=BOTH)
+async def query(request: Request, wired: Wired, reader: Reader, asked: Asked) -> Response:
     """The expression at one moment, now unless `time` says otherwise."""
     limit, at_ms = asked.limit(), asked.time_ms("time", wired.clock.now_ms())
     options = _options(asked)
     try:
-        answer = await wired.queries.query(wired.reader, asked.text("query"), at_ms, options)
+        answer = await wired.queries.query(reader, asked.text("query"), at_ms, options)
     except ParseError as error:
         raise invalid_query(error) from error
     return await answered(answer, request, wired.queries.threads, limit=limit, explain=asked.flag("explain"))
 
 
-@router.api_route("/api/v1/query_range", methods=BOTH, dependencies=READER)
-async def query_range(request: Request, wired: Wired, asked: Asked) -> Response:
+@router.api_route("/api/v1/query_range", methods=BOTH)
+async def query_range(request: Request, wired: Wired, reader: Reader, asked: Asked) -> Response:
     """The expression at every `step` from `start` to `end`."""
     limit = asked.limit()
     grid = _grid(asked, wired.queries.settings.steps_max)
     options = _options(asked)
     try:
-        answer = await wired.queries.query_range(wired.reader, asked.text("query"), grid, options)
+        answer = await wired.queries.query_range(reader, asked.text("query"), grid, options)
     except ParseError as error:
         raise invalid_query(error) from error
     return await answered(answer, request, wired.queries.threads, limit=limit, explain=asked.flag("explain"))
 
 
-@router.api_route("/api/v1/query_exemplars", methods=BOTH, dependencies=READER)
-async def query_exemplars() -> Response:
+@router.api_route("/api/v1/query_exemplars", methods=BOTH)
+async def query_exemplars(_: Reader) -> Response:
     """Exemplars are not kept."""
     return success([])
 
@@ -64,7 +62,7 @@ def _grid(asked: Parameters, steps_max: int) -> Grid:
             "Try a positive integer"
         )
     grid = Grid(start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
-    if grid.count > steps_max:
+    if grid.count - 1 > steps_max:
         raise UserError(too_many_steps(steps_max))
     return grid
 

@@ -18,6 +18,7 @@ router = family("scraping")
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Reader = require(Permission.SCRAPE_READ)
+Viewer = Annotated[Caller, Reader]
 Editor = Annotated[Caller, require(Permission.SCRAPE_WRITE)]
 
 
@@ -54,9 +55,10 @@ async def delete_scrape_job(job_id: Id, wired: Wired, caller: Editor) -> None:
     await wired.scraping.delete(job_id, caller.actor)
 
 
-@router.get("/api/targets", dependencies=[Reader])
+@router.get("/api/targets")
 async def list_targets(
     wired: Wired,
+    caller: Viewer,
     asked: AskedPage,
     state: Annotated[Literal["active", "dropped", "any"], Query(description="dropped: by relabelling")] = "active",
     job: Annotated[str | None, Query(description="of this job alone")] = None,
@@ -68,9 +70,9 @@ async def list_targets(
         rows += [
             (f"{one.target.job}\0a{one.order}", one)
             for one in wired.scraping.active()
-            if job in (None, one.target.job) and health in (None, one.last.health)
+            if job in (None, one.target.job) and health in (None, one.last.health) and caller.sees(one.target.labels)
         ]
-    if state != "active" and health is None:
+    if state != "active" and health is None and not caller.scope:  # what is dropped has no labels to go by
         rows += [
             (f"{one.job}\0d{at:09}", one) for at, one in enumerate(wired.scraping.dropped()) if job in (None, one.job)
         ]

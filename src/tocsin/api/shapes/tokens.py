@@ -23,6 +23,7 @@ class Token(Shape):
     labels: dict[str, str] = Field(description="put on every series that it writes, in place of the sender's own")
     rate: int | None = Field(description="samples a second; null: as many as there may be")
     series_max: int | None = Field(description="series with these labels; null: as many as there may be")
+    reads: list[str] = Field(description="matchers that hold for every series that it sees; empty: it sees all")
 
     @classmethod
     def of(cls, token: people.Token) -> Token:
@@ -41,6 +42,7 @@ def _token_fields(token: people.Token) -> dict[str, Any]:
         "labels": token.allowance.labels.as_dict(),
         "rate": token.allowance.rate,
         "series_max": token.allowance.series_max,
+        "reads": [str(matcher) for matcher in token.allowance.reads],
     }
 
 
@@ -55,6 +57,10 @@ class NewToken(Asked):
     labels: Tags = Field(default_factory=dict, description="put on every series that it writes; for the role writer")
     rate: int | None = Field(default=None, description="samples a second that it may write; for the role writer")
     series_max: int | None = Field(default=None, description="series with its labels; for the role writer")
+    reads: list[str] = Field(
+        default_factory=list,
+        description='matchers such as `team="web"` that hold for every series that it sees; for the role viewer',
+    )
 
 
 class TokenChange(Asked):
@@ -63,6 +69,7 @@ class TokenChange(Asked):
     labels: Tags | None = None
     rate: int | None = None
     series_max: int | None = None
+    reads: list[str] | None = None
 
 
 class MadeToken(Token):

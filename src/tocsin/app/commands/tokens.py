@@ -19,6 +19,11 @@ FixedLabels = Annotated[
     list[str] | None, typer.Option("--label", "-l", help="NAME=VALUE, put on all that it writes; may be repeated.")
 ]
 
+ReadMatchers = Annotated[
+    list[str] | None,
+    typer.Option("--read", help='A matcher such as team="web", which all that it sees must fit; may be repeated.'),
+]
+
 
 @app.command("create")
 def token_create(
@@ -28,14 +33,16 @@ def token_create(
     label: FixedLabels = None,
     rate: Annotated[int | None, typer.Option(help="Samples a second that it may write.")] = None,
     series_max: Annotated[int | None, typer.Option(help="Series with its labels that it may write.")] = None,
+    read: ReadMatchers = None,
     config: Config = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a token and print it, alone. It is shown this once."""
     from tocsin.app.offline import create_token
+    from tocsin.model.matcher import parse_matcher
     from tocsin.model.people import Allowance
 
-    allowance = Allowance(Labels.of(labels_of(label)), rate, series_max)
+    allowance = Allowance(Labels.of(labels_of(label)), rate, series_max, tuple(map(parse_matcher, read or ())))
     print(finish(create_token(config, data_dir, name, role, expires_in, allowance)))
 
 
@@ -48,7 +55,8 @@ def token_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir
         return
     for token in tokens:
         token["labels"] = " ".join(f"{name}={text}" for name, text in token["labels"].items())
-    print_table(tokens, ["id", "name", "role", "labels", "rate", "series_max", "last_used_at", "expires_at"])
+        token["reads"] = ", ".join(token["reads"])
+    print_table(tokens, ["id", "name", "role", "labels", "rate", "series_max", "reads", "last_used_at", "expires_at"])
 
 
 @app.command("limit")
@@ -57,15 +65,19 @@ def token_limit(
     label: FixedLabels = None,
     rate: Annotated[int | None, typer.Option(help="Samples a second; 0 lifts the bound.")] = None,
     series_max: Annotated[int | None, typer.Option(help="Series with its labels; 0 lifts the bound.")] = None,
+    read: ReadMatchers = None,
+    read_all: Annotated[bool, typer.Option("--read-all", help="It sees every series again.")] = False,
     config: Config = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Change what a writer's token is held to. What is not given stays; labels replace all that it had."""
+    """Change what a token is held to. What is not given stays; labels and matchers replace all that it had."""
     change: dict[str, Any] = {} if label is None else {"labels": labels_of(label)}
     change |= {
         field: number or None for field, number in (("rate", rate), ("series_max", series_max)) if number is not None
     }
+    if read is not None or read_all:
+        change["reads"] = read or []
     if not change:
-        raise UserError("Say what to change: --label, --rate or --series-max.")
+        raise UserError("Say what to change: --label, --rate, --series-max, --read or --read-all.")
     token = call(config, data_dir, "PATCH", f"/api/tokens/{token_id}", json=change)
     print(f"Changed what {token['name']} is held to.", file=sys.stderr)

@@ -17,7 +17,7 @@ from tocsin.model.matcher import Matcher, MatchOp, matches_all
 from tocsin.model.series import Cardinality, IdArray, TimeArray
 from tocsin.promql.frame import LabelFrame
 from tocsin.store.samples.journal import NewSeries
-from tocsin.store.samples.table import Ordinals, SeriesTable
+from tocsin.store.samples.table import NEVER_LAST, Ordinals, SeriesTable
 
 FEW = 100
 """Up to so many candidates are looked at one by one."""
@@ -345,6 +345,20 @@ class LabelIndex:
         order = np.argsort(ids)
         return np.asarray(ids[order]), table.frame(ordinals[order])
 
+    def frame(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> LabelFrame:
+        """The labels of the series that fit any of the selectors, in their order; with a limit, only so many."""
+        table = self._table
+        found = [self._find(table, matchers, start_ms, end_ms) for matchers in selectors]
+        frame = table.frame(np.unique(np.concatenate([np.zeros(0, np.int64), *found])))
+        order = frame.order()
+        return frame.take(order[:limit] if limit else order)
+
     def find_any(self, selectors: Sequence[Sequence[Matcher]]) -> IdArray:
         """The ids of the series that fit any of the selectors, rising."""
         return np.unique(np.concatenate([np.zeros(0, np.uint64), *(self.find(one) for one in selectors)]))
@@ -403,22 +417,28 @@ class LabelIndex:
             return 0 if number is None else int(table.counts.view[number])
         return len(self._find(table, matchers, None, None))
 
-    def cardinality(self, most: int) -> Cardinality:
-        """What has the most series and values."""
+    def cardinality(self, most: int, matchers: Sequence[Matcher] = ()) -> Cardinality:
+        """What has the most series and values among the series that fit; the limits are those of all."""
         table = self._table
-        counts = table.counts.array
+        counts, living = table.counts.array, table.living
+        fitting = self._find(table, matchers, None, None)
+        if matchers:
+            counts, living = np.bincount(table.pairs_in(fitting), minlength=len(counts)), len(fitting)
+        seen = fitting[table.last.data[fitting] != NEVER_LAST]
         labels = np.asarray(table.label_of.data[: len(counts)])
         values = np.bincount(labels[counts > 0], minlength=len(table.names))
         name = table.labels.get(METRIC_NAME)
         of_names = np.flatnonzero(labels == name.number) if name is not None else np.zeros(0, np.int64)
         return Cardinality(
-            series=table.living,
+            series=living,
             series_max=self._series_max,
             metric_series_max=self._metric_series_max,
             label_pairs=int((counts > 0).sum()),
             metrics=tuple((table.pairs[number][1], count) for number, count in _top(counts[of_names], most, of_names)),
             labels=tuple((table.names[number], count) for number, count in _top(values, most)),
             pairs=tuple((*table.pairs[number], count) for number, count in _top(counts, most)),
+            first_ms=int(table.first.data[seen].min()) if len(seen) else None,
+            last_ms=int(table.last.data[seen].max()) if len(seen) else None,
         )
 
     def _used(

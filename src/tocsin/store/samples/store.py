@@ -19,6 +19,7 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Lengths, Policy, Resolution
 from tocsin.model.series import Cardinality, IdArray, MetricInfo, SampleBatch, SeriesBlock, StepBlock, TimeArray
+from tocsin.promql.frame import LabelFrame
 from tocsin.promql.ports import Answers, Ask, Budget
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
@@ -247,8 +248,17 @@ class SampleStore:
     ) -> tuple[str, ...]:
         return await self._read.run(self._index.values, name, matchers, start_ms, end_ms, limit)
 
-    async def cardinality(self, most: int) -> Cardinality:
-        return await self._read.run(self._index.cardinality, most)
+    async def frame(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 0,
+    ) -> LabelFrame:
+        return await self._read.run(self._index.frame, selectors, start_ms, end_ms, limit)
+
+    async def cardinality(self, most: int, matchers: Sequence[Matcher] = ()) -> Cardinality:
+        return await self._read.run(self._index.cardinality, most, matchers)
 
     async def forget(self, ids: IdArray, lasts: TimeArray | None = None) -> int:
         """Series are found no more, now and after a restart; returns how many of them were known.

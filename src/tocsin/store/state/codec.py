@@ -363,12 +363,17 @@ def token_of(row: sa.Row[Any]) -> Token:
         created_at_ms=row.created_at_ms,
         expires_at_ms=row.expires_at_ms,
         last_used_at_ms=row.last_used_at_ms,
-        allowance=Allowance(Labels.of(row.labels), row.rate, row.series_max),
+        allowance=Allowance(Labels.of(row.labels), row.rate, row.series_max, tuple(map(parse_matcher, row.reads))),
     )
 
 
 def allowance_values(allowance: Allowance) -> dict[str, Any]:
-    return {"labels": allowance.labels.as_dict(), "rate": allowance.rate, "series_max": allowance.series_max}
+    return {
+        "labels": allowance.labels.as_dict(),
+        "rate": allowance.rate,
+        "series_max": allowance.series_max,
+        "reads": [str(matcher) for matcher in allowance.reads],
+    }
 
 
 def session_values(session: Session) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tocsin.model.errors import UserError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision; a test compares it with the scripts."""
 
 LOCK_KEY = 8_627_001

@@ -211,6 +211,7 @@ tokens = sa.Table(
     Column("labels", Sealed("tokens.labels"), nullable=False, server_default="{}"),  # put on all that it writes
     Column("rate", BigInteger),  # samples a second
     Column("series_max", BigInteger),
+    Column("reads", Sealed("tokens.reads"), nullable=False, server_default="[]"),  # matchers of what it may read
     sqlite_autoincrement=True,
 )
 
