@@ -25,6 +25,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cramjam
+
 from tocsin.model.duration import Duration
 from tocsin.model.errors import StoreError, TocsinError, UserError
 from tocsin.model.series import IdArray
@@ -49,6 +51,8 @@ ANSWER_MARGIN_S = 10.0
 
 _ID_SHAPE = Shape({"id": "UInt64"})
 _IDS_TABLE = "asked_ids"
+_LZ4_FAST = 1
+"""The level of lz4's own default; cramjam's is 4, which takes six times as long for a twentieth of the bytes."""
 _ONE = Shape({"n": "UInt64"})
 _NAMES = Shape({"name": "String"})
 
@@ -192,7 +196,7 @@ class ServedConnection:
             data: bytes = answer.read()
         finally:
             answer.release_conn()
-        return _unpacked(data) if answer.headers.get("Content-Encoding") == "lz4" else data
+        return bytes(cramjam.lz4.decompress(data)) if answer.headers.get("Content-Encoding") == "lz4" else data
 
     def _errors(self, doing: str) -> Any:
         return meaningful_errors(self._address, doing)
@@ -323,17 +327,7 @@ def _external(ids: IdArray) -> Any:
 
 
 def _packed(data: bytes) -> bytes:
-    import lz4.frame  # noqa: PLC0415 - it comes with the client
-
-    packed: bytes = lz4.frame.compress(data)
-    return packed
-
-
-def _unpacked(data: bytes) -> bytes:
-    import lz4.frame  # noqa: PLC0415 - as above
-
-    unpacked: bytes = lz4.frame.decompress(data)
-    return unpacked
+    return bytes(cramjam.lz4.compress(data, level=_LZ4_FAST))
 
 
 def check_version(said: str, address: Address) -> None:
