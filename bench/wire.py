@@ -20,7 +20,8 @@ class Wire:
         where = urlsplit(url)
         assert where.hostname is not None
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
-        return cls(reader, writer, f"Host: {where.netloc}\r\nAuthorization: Bearer {token}\r\n")
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        return cls(reader, writer, f"Host: {where.netloc}\r\n{bearer}")
 
     async def post(self, path: str, body: bytes, headers: str = "Content-Type: application/json\r\n") -> int:
         """The status code; the body of the answer is read and dropped."""
