@@ -25,6 +25,7 @@ export function seriesNames(all: readonly Labels[]): string[] {
   const names = [...new Set(all.flatMap((labels) => labelPairs(labels).map(([name]) => name)))].sort(
     (one, other) => rank(one) - rank(other) || (one < other ? -1 : 1),
   )
+  if (new Set(all.map((labels) => labels['__name__'])).size > 1) names.unshift('__name__')
   const taken: string[] = []
   let apart = 1
   for (const name of names) {

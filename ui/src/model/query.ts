@@ -78,7 +78,7 @@ export function tableRows(data: QueryData): Row[] {
 
 /** `1:7: parse error: …`, as the server says where an expression is wrong; the offset counts characters from 0. */
 export function errorPlace(message: string, text: string): { offset: number } | null {
-  const found = /^(?:invalid parameter "query": )?(\d+):(\d+): /.exec(message)
+  const found = /^(\d+):(\d+): /.exec(message)
   if (found === null) return null
   const line = Number(found[1])
   const lines = text.split('\n')

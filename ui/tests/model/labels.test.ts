@@ -47,3 +47,12 @@ test.each(['mount="/"', 'device=~"sd.*"', 'a!=b', 'cpu.mode="user"'])('%s is a m
 test.each(['mount', '="x"', 'a="x', 'a==b c'])('%s is none', (text) => {
   expect(isMatcher(text)).toBe(false)
 })
+
+test('series of several metrics are told apart by their names first', () => {
+  const all = [
+    { __name__: 'up', job: 'a' },
+    { __name__: 'down', job: 'a' },
+    { __name__: 'up', job: 'b' },
+  ]
+  expect(seriesNames(all)).toEqual(['up · a', 'down · a', 'up · b'])
+})

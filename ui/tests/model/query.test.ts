@@ -41,7 +41,7 @@ describe('numbers', () => {
 
 describe('the place of an error', () => {
   it('is found by line and column', () => {
-    expect(errorPlace('invalid parameter "query": 2:3: parse error: unexpected )', 'sum(\n  ))')).toEqual({ offset: 7 })
+    expect(errorPlace('2:3: parse error: unexpected )', 'sum(\n  ))')).toEqual({ offset: 7 })
     expect(errorPlace('1:1: parse error: no expression found in input', '')).toEqual({ offset: 0 })
   })
 
