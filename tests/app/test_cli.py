@@ -65,6 +65,13 @@ def test_the_default_rules_are_listed(server: ServerProcess) -> None:
     assert "High CPU Usage" in server.run("rules", "list")
 
 
+def test_rules_are_exported_as_a_file_that_is_right(server: ServerProcess, tmp_path: Path) -> None:
+    assert server.run("rules", "export", "--output", str(tmp_path / "rules.yml")) == ""
+    assert (tmp_path / "rules.yml").read_text() == server.run("rules", "export")
+    assert "rules found" in tocsin("rules", "check", str(tmp_path / "rules.yml")).stdout
+    assert "alert: High CPU Usage" in (tmp_path / "rules.yml").read_text()
+
+
 def test_a_retention_policy_is_previewed_set_listed_and_deleted(server: ServerProcess) -> None:
     hours_ago = [str(time.time() - hours * 3_600) for hours in (1, 30, 60)]  # noqa: TID251 - the server's own clock
     for at in hours_ago:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.app.rule_files import Verdict, check_files, failure_lines, run_tests
+from tocsin.app.rule_files import Verdict, check_files, exported, failure_lines, run_tests
 from tocsin.model.errors import UserError
+from tocsin.model.rule_group import AlertingRule
+from tocsin.model.templates.expand import AlertData, expand
+from tocsin.rules.load import load
 
 RULES = """
 groups:
@@ -174,6 +177,28 @@ def test_a_rule_file_is_checked(tmp_path: Path) -> None:
     good, latin = check_files([tmp_path / "good.yml", tmp_path / "latin.yml"])
     assert (good.rules, good.problems) == (2, ())
     assert "not UTF-8 text: byte 5" in str(latin.problems[0])
+
+
+def test_saved_rules_become_a_file_that_reads_back() -> None:
+    saved = {
+        "name": "High CPU Usage",
+        "expr": '{"system.cpu.usage", host="a"} > 80',
+        "duration": 300.0,
+        "severity": "warning",
+        "description": "Look at {{ top }}.",
+    }
+    rules = [saved | {"enabled": True}, saved | {"enabled": False}]
+    (group,) = load(exported(rules), "r.yml").checked()
+    assert group.rules == (
+        AlertingRule(
+            "High CPU Usage",
+            '{"system.cpu.usage", host="a"} > 80',
+            for_ms=300_000,
+            labels=(("severity", "warning"),),
+            annotations=(("description", 'Look at {{ "{{" }} top }}.'),),
+        ),
+    )
+    assert expand("A", group.rules[0].annotations[0][1], AlertData({}, 1.0), 0, {}) == "Look at {{ top }}."
 
 
 @pytest.mark.process

@@ -1,21 +1,23 @@
-"""`tocsin rules check` and `rules test`: files are read and judged here, without a server."""
+"""Rule files on the command line: `tocsin rules check` and `rules test` judge them here, without a server."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from tocsin.model.document import FaultError
-from tocsin.model.duration import DAY_MS, Duration, format_ms
+from tocsin.model.duration import DAY_MS, SECOND_MS, Duration, format_ms
 from tocsin.model.errors import UserError
 from tocsin.model.place import Place
-from tocsin.model.rule_group import RuleGroup
+from tocsin.model.rule_group import AlertingRule, RuleGroup
 from tocsin.promql.engine import Engine
 from tocsin.promql.settings import QuerySettings
+from tocsin.rules.dump import dump
 from tocsin.rules.load import Problem, load
 from tocsin.rules.testing.player import Failure, play
 from tocsin.rules.testing.suite import RuleTest, Suite, parse_suite
@@ -134,6 +136,23 @@ def _text(file: Path) -> str:
         raise UserError(f"The file cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The file is not UTF-8 text: byte {error.start} is no part of a character.") from error
+
+
+def exported(rules: Iterable[Mapping[str, Any]]) -> str:
+    """Rules as the API lists them, as the text of a rule file with one group; those that are off are left out."""
+    alerts = tuple(_alert(rule) for rule in rules if rule["enabled"])
+    return dump([RuleGroup("tocsin", alerts)])
+
+
+def _alert(rule: Mapping[str, Any]) -> AlertingRule:
+    description = str(rule["description"]).replace("{{", '{{ "{{" }}')  # it is text here, and a template there
+    return AlertingRule(
+        str(rule["name"]),
+        str(rule["expr"]),
+        for_ms=round(float(rule["duration"]) * SECOND_MS),
+        labels=(("severity", str(rule["severity"])),),
+        annotations=(("description", description),) if description else (),
+    )
 
 
 def failure_lines(failure: Failure) -> list[str]:

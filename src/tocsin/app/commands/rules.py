@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,26 @@ def rules_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir
         print_json({"items": rules, "next": None})
     else:
         print_table(rules, ["id", "name", "expr", "duration", "severity", "enabled", "state"])
+
+
+@app.command("export")
+def rules_export(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Into this file, not to the terminal.")] = None,
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Write the rules that are on as a rule file, for Prometheus, promtool or another tocsin."""
+    from tocsin.app.rule_files import exported
+
+    rules = all_items(config, data_dir, "/api/rules")
+    text = exported(rules)
+    off = sum(not rule["enabled"] for rule in rules)
+    if off:
+        print(f"{off} rules that are off are left out.", file=sys.stderr)
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
 
 
 RuleFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files in Prometheus' format.")]
