@@ -36,6 +36,7 @@ async def test_a_rule_is_made_and_read(admin: httpx.AsyncClient) -> None:
         "enabled": True,
         "description": "",
         "expr": 'temp{room="attic"} >= 80.5',
+        "is_expression": False,
         "version": 1,
         "created_at": "2027-01-15T08:00:00.000Z",
         "updated_at": "2027-01-15T08:00:00.000Z",

@@ -24,6 +24,7 @@ from tocsin.api.server import build_api
 from tocsin.api.settings import ServerSettings
 from tocsin.api.stream import Hub
 from tocsin.app.backups import Backups, places_of
+from tocsin.app.rule_groups import AppenderRecorder
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.intake import Intake
 from tocsin.ingest.ports import SampleObserver
@@ -44,6 +45,10 @@ from tocsin.promql.engine import Engine
 from tocsin.promql.settings import QuerySettings
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
+from tocsin.rules.evaluation import Means
+from tocsin.rules.expanding import Site
+from tocsin.rules.runner import Runner
+from tocsin.rules.settings import RulesSettings
 from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.disk import DiskSpace
 from tocsin.runtime.dns import Resolver
@@ -137,8 +142,6 @@ async def open_api(
 
     retention = RetentionBook(samples, state.policies, clock)
     await retention.load()
-    rules = RuleBook(state.rules, arrival, clock)
-    await rules.load()
     ingest = IngestSettings()
     appender = Appender(
         samples,
@@ -150,6 +153,22 @@ async def open_api(
         settings=ingest,
         kept=samples.cuts,
     )
+    queries = Engine(QuerySettings(), monotonic_s=clock.monotonic_s, threads=inline)
+    means = Means(
+        engine=queries,
+        source=samples,
+        store=state.alerts,
+        recorder=AppenderRecorder(appender),
+        sink=Browsers(hub),
+        clock=clock,
+        offload=inline,
+        site=Site(),
+        settings=RulesSettings(),
+    )
+    runner = Runner(means, telemetry)
+    await runner.load()
+    rules = RuleBook(state.rules, arrival, clock, runner)
+    await rules.load()
     about = Circumstances(clock, lambda: next(secrets), inline)
     settings = BackupSettings()
     backups = Backups(Stores(samples, state), state.backups, settings, about, telemetry, places_of(settings))
@@ -169,13 +188,13 @@ async def open_api(
         retention=retention,
         erasure=Erasure(samples, state.access.record, clock),
         disk=DiskGuard(samples, state.settings, StoreSettings(), space, clock=clock, telemetry=telemetry),
-        arrival=arrival,
+        rule_groups=runner,
         alerts=AlertBook(state.book, hub, clock),
         scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),
         backups=backups,
         readings=Readings(samples),
-        queries=Engine(QuerySettings(), monotonic_s=clock.monotonic_s, threads=inline),
+        queries=queries,
         hub=hub,
         telemetry=telemetry,
         clock=clock,

@@ -268,3 +268,37 @@ async def test_the_reason_of_a_change_is_kept(state: State, rule_id: int) -> Non
     (after,) = await state.alerts.save_changes([deleted])
     assert after.reason is Reason.RULE_DELETED
     assert (await history(state))[0].reason == "rule deleted"
+
+
+FILED = replace(
+    an_alert(rule_id=None),
+    metric_name="",
+    expr="up == 0",
+    source="rules.yml\ngroup\nDown\n1",
+    annotations=(("summary", "it is down"), ("a", "b")),
+)
+
+
+async def test_an_alert_of_a_rule_in_a_file_comes_back_as_it_was_saved(state: State) -> None:
+    (saved,) = await state.alerts.save_changes([pending(FILED)])
+    gone = replace(saved, gone_at_ms=AT_MS + 5, annotations=(("summary", "still"),))
+    await state.alerts.save_changes([Change(gone, saved.state)])
+    (found,) = await state.alerts.open_alerts()
+    assert found == gone
+    assert (found.rule_id, found.source, found.expr) == (None, FILED.source, "up == 0")
+
+
+async def test_two_rules_in_files_may_have_alerts_with_the_same_labels(state: State) -> None:
+    other = replace(FILED, source="rules.yml\ngroup\nDown\n2")
+    saved = await state.alerts.save_changes([pending(FILED), pending(other)])
+    assert [alert.source for alert in saved] == [FILED.source, other.source]
+    assert len(await state.alerts.open_alerts()) == 2
+
+
+async def test_an_alert_of_a_rule_in_a_file_that_is_saved_twice_is_one_alert(state: State) -> None:
+    """The first answer was lost with the connection."""
+    (first,) = await state.alerts.save_changes([firing(FILED)])
+    (again,) = await state.alerts.save_changes([firing(FILED)])
+    assert again.id == first.id
+    assert len(await state.alerts.open_alerts()) == 1
+    assert len(await history(state)) == 1

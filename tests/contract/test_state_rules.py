@@ -103,3 +103,10 @@ async def test_a_refused_change_is_not_audited(state: State) -> None:
     with pytest.raises(NotFoundError):
         await state.rules.delete_rule(7, an_entry())
     assert (await state.access.audit(PageRequest())).items == ()
+
+
+async def test_a_rule_may_be_an_expression(state: State) -> None:
+    rule = a_rule(metric_name="", expr='sum by (job) (rate({"http.requests"}[5m])) > 1')
+    (saved,) = await state.rules.add_rules([rule], [])
+    assert replace(saved, id=0) == rule
+    assert await state.rules.rules() == (saved,)

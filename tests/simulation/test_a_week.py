@@ -115,10 +115,10 @@ async def _until_pending(server: Server, clock: LoopClock, rule: str) -> None:
     """At least a day, and then to 100 seconds into the next time that the rule is pending."""
     await _sleep_until(clock, START_MS + DAY_MS)
     rule_id = next(one.id for one in server.services.rules.rules() if one.name == rule)
-    while server.services.arrival.summary().get(rule_id, (0, 0))[0] == 0:  # noqa: ASYNC110 - time is virtual
+    while server.services.rules.summary().get(rule_id, (0, 0))[0] == 0:  # noqa: ASYNC110 - time is virtual
         await asyncio.sleep(1)
     await asyncio.sleep(100)
-    assert server.services.arrival.summary()[rule_id] == (1, 0)
+    assert server.services.rules.summary()[rule_id] == (1, 0)
 
 
 async def _sleep_until(clock: LoopClock, at_ms: int) -> None:

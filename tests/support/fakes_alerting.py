@@ -53,7 +53,7 @@ class FakeState:
     failures: Callable[[], None] = lambda: None
     after_commit: Callable[[], None] = lambda: None
     refuse: Callable[[Sequence[Change]], None] = lambda _changes: None
-    _open: set[tuple[int | None, Labels]] = field(default_factory=set)
+    _open: set[tuple[int | None, str, Labels]] = field(default_factory=set)
     _last_id: int = 0
 
     def _next_id(self) -> int:
@@ -107,7 +107,7 @@ class FakeState:
 
     def _save(self, change: Change) -> Alert:
         given = change.alert
-        key = given.rule_id, given.labels
+        key = given.rule_id, given.source, given.labels
         if not given.id and key in self._open:
             raise ConflictError("open already")
         (self._open.add if given.open else self._open.discard)(key)

@@ -32,8 +32,8 @@ from tocsin.model.labels import Labels
 from tocsin.model.matcher import matches_all
 from tocsin.notify.desk import OutboxDesk
 from tocsin.promql.engine import Engine
-from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
+from tocsin.rules.runner import Runner
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
@@ -79,7 +79,7 @@ class Services:
     deltas: DeltaStreams
     known_series: KnownSeries
     rules: RuleBook
-    arrival: Arrival
+    rule_groups: Runner
     alerts: AlertBook
     scraping: ScrapeBook
     outbox: OutboxDesk

@@ -27,6 +27,7 @@ from tocsin.model.errors import (
     UserError,
 )
 from tocsin.promql.here import EvaluationError
+from tocsin.promql.parse_error import ParseError
 
 STATUS_OF: Mapping[type[TocsinError], int] = {
     UserError: 400,
@@ -95,6 +96,8 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _on_tocsin_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
+    if isinstance(error, ParseError):
+        return problem_of(error, line=error.line, column=error.column)
     return problem_of(error)
 
 

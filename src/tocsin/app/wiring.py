@@ -22,6 +22,7 @@ from tocsin.api.stream import Hub
 from tocsin.app.backups import Backups, places_of
 from tocsin.app.config import Settings, walk
 from tocsin.app.housekeeping import Housekeeping
+from tocsin.app.rule_groups import open_runner
 from tocsin.app.scraping import Scraping, open_scraping
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
@@ -227,12 +228,6 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
             settings=settings.alerts,
         )
         arrival = Arrival(state.alerts, samples, dispatcher, clock=clock, telemetry=telemetry, settings=settings.rules)
-        rules = RuleBook(state.rules, arrival, clock)
-        await rules.load()
-        if loops and await state.settings.get(DEFAULTS_INSTALLED) is None:
-            await rules.setup_default_alerts()
-            installed = AuditEntry(clock.now_ms(), SYSTEM, "defaults.install", "settings")
-            await state.settings.put(DEFAULTS_INSTALLED, installed.at_ms, installed)
         appender = Appender(
             samples,
             samples,
@@ -243,6 +238,14 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
             settings=settings.ingest,
             kept=samples.cuts,
         )
+        runner = open_runner(engine, stack, appender, dispatcher, external_url)
+        await runner.load()
+        rules = RuleBook(state.rules, arrival, clock, runner)
+        await rules.load()
+        if loops and await state.settings.get(DEFAULTS_INSTALLED) is None:
+            await rules.setup_default_alerts()
+            installed = AuditEntry(clock.now_ms(), SYSTEM, "defaults.install", "settings")
+            await state.settings.put(DEFAULTS_INSTALLED, installed.at_ms, installed)
 
         reading = world.offload("host", 1)
         stack.callback(reading.close)
@@ -283,7 +286,7 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
             deltas=DeltaStreams(telemetry),
             known_series=KnownSeries(settings.ingest, seed=world.chance.getrandbits(64)),
             rules=rules,
-            arrival=arrival,
+            rule_groups=runner,
             alerts=AlertBook(state.book, hub, clock),
             scraping=scraping.book,
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
@@ -323,6 +326,7 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
                 ("deliver", delivery, True),
                 ("dispatch", dispatcher, True),
                 ("arrival", arrival, True),
+                ("rules", runner, True),
                 ("housekeeping", housekeeping, True),
                 ("rollup", RollUpLoop(samples), True),
                 ("scrape", scraping.scraper, True),

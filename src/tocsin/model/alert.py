@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tocsin.model.labels import Labels
 from tocsin.model.rule import Condition, Severity
+from tocsin.model.rule_group import Pairs
 
 
 class AlertState(StrEnum):
@@ -36,6 +37,10 @@ class Alert:
     What the rule said is copied, so that the alert can be read after the rule has changed.
     `announced` is the last state that people were told, None before the first time; `notify_at_ms`
     is when the dispatcher has to look at it next, None for never.
+
+    Where `expr` is given the rule is that PromQL expression, and metric_name, condition and threshold say nothing.
+    `source` names a rule that is in a file, and so has no id. `gone_at_ms` is since when the expression gives nothing
+    for a firing alert that its rule keeps firing.
     """
 
     id: int
@@ -62,6 +67,10 @@ class Alert:
     announced_at_ms: int = 0
     notify_at_ms: int | None = None
     history_id: int | None = None
+    expr: str = ""
+    source: str = ""
+    annotations: Pairs = ()
+    gone_at_ms: int = 0
 
     @property
     def open(self) -> bool:

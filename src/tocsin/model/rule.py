@@ -64,11 +64,15 @@ _WORDS = frozenset(
 
 NAME_CHARS_MAX = 255
 DURATION_MS_MAX = 365 * DAY_MS
+EXPR_CHARS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A threshold on every series of one metric that fits the matchers. `id` 0 means not yet saved.
+
+    Or, where `expr` is given, a PromQL expression: each series that it gives is an alert, and metric_name, condition,
+    threshold and matchers say nothing.
 
     The condition must hold for `duration_ms` without a break before an alert fires. `template_key`
     names the default alert that the rule came from. `version` rises with each change.
@@ -88,12 +92,15 @@ class Rule:
     version: int = 1
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    expr: str = ""
 
     def selects(self, labels: Labels) -> bool:
         return labels.name == self.metric_name and matches_all(self.matchers, labels)
 
     def expression(self) -> str:
         """The rule as PromQL, with the name in quotes within the braces where it needs them (Prometheus 3)."""
+        if self.expr:
+            return self.expr
         name = self.metric_name
         plain = _PLAIN_METRIC.fullmatch(name) is not None and name.lower() not in _WORDS
         inner = [str(matcher) for matcher in self.matchers]
@@ -114,14 +121,24 @@ def check_rule(rule: Rule) -> Rule:
         raise UserError("Give the rule a name.", field="name")
     if len(rule.name) > NAME_CHARS_MAX:
         raise UserError(f"The name is longer than {NAME_CHARS_MAX} characters.", field="name")
+    if not 0 <= rule.duration_ms <= DURATION_MS_MAX:
+        raise UserError("The duration must be between 0 seconds and 365 days.", field="duration")
+    if not rule.expr:
+        _check_threshold(rule)
+    elif len(rule.expr) > EXPR_CHARS_MAX:
+        raise UserError(f"The expression is longer than {EXPR_CHARS_MAX:,} characters.", field="expr")
+    elif rule.metric_name or rule.matchers:
+        raise UserError("Give either an expression or a metric with a threshold, not both.", field="expr")
+    return rule
+
+
+def _check_threshold(rule: Rule) -> None:
     if not rule.metric_name.strip():
         raise UserError("Say which metric the rule watches.", field="metric_name")
     if len(rule.metric_name) > NAME_CHARS_MAX:
         raise UserError(f"The metric's name is longer than {NAME_CHARS_MAX} characters.", field="metric_name")
     if not math.isfinite(rule.threshold):
         raise UserError("The threshold must be a finite number.", field="threshold")
-    if not 0 <= rule.duration_ms <= DURATION_MS_MAX:
-        raise UserError("The duration must be between 0 seconds and 365 days.", field="duration")
     if any(matcher.label == METRIC_NAME for matcher in rule.matchers):
         raise UserError("Name the metric in metric_name, not in the tags.", field="tags")
     for matcher in rule.matchers:
@@ -129,4 +146,3 @@ def check_rule(rule: Rule) -> Rule:
             matcher.check()
         except UserError as error:
             raise UserError(str(error), field="tags") from error
-    return rule

@@ -23,6 +23,7 @@ NAME_CHARS_MAX = 255
 LABEL_CHARS_MAX = 200
 LABELS_MAX = 30
 COMMENT_CHARS_MAX = 500
+EXPR_CHARS_MAX = 1_000
 DELAY_SHOWN_MS = 5 * MINUTE_MS
 
 Facts = tuple[tuple[str, str], ...]
@@ -109,13 +110,13 @@ def render_alert_email(
 def render_letter(letter: Letter, at_ms: int, external_url: str = "") -> AlertMail:
     """The mail that a letter becomes when it is sent at `at_ms`. `external_url` is where people open tocsin."""
     alert = letter.alert
-    rule = _rule_facts(alert.rule_name, alert.severity, alert.metric_name, alert.condition, alert.threshold)
+    rule = _facts_of(alert)
     if letter.kind is LetterKind.RESOLVED:
         facts = (*rule, *_resolved_facts(alert))
         summary = f"Resolved after {span_text(alert.resolved_at_ms - _triggered_ms(alert))}: {alert.reason}"
     else:
         facts = (*rule, *_firing_facts(alert, letter.kind))
-        summary = _summary(alert.metric_name, alert.value, alert.condition, alert.threshold)
+        summary = _summary_of(alert)
     return _render(
         name=alert.rule_name,
         severity=alert.severity,
@@ -202,6 +203,24 @@ def _rule_facts(name: str, severity: Severity, metric: str, operator: Condition,
         ("Metric", inert(metric, NAME_CHARS_MAX)),
         ("Condition", f"{operator.value} {threshold}"),
     )
+
+
+def _facts_of(alert: Alert) -> Facts:
+    if not alert.expr:
+        return _rule_facts(alert.rule_name, alert.severity, alert.metric_name, alert.condition, alert.threshold)
+    return (
+        ("Alert Name", inert(alert.rule_name, NAME_CHARS_MAX)),
+        ("Severity", alert.severity.value.upper()),
+        ("Expression", inert(alert.expr, EXPR_CHARS_MAX)),
+        *((inert(name, LABEL_CHARS_MAX), inert(text, COMMENT_CHARS_MAX)) for name, text in alert.annotations),
+    )
+
+
+def _summary_of(alert: Alert) -> str:
+    if not alert.expr:
+        return _summary(alert.metric_name, alert.value, alert.condition, alert.threshold)
+    said = dict(alert.annotations).get("summary", "")
+    return inert(said, COMMENT_CHARS_MAX) or f"The value is {number_text(alert.value)}"
 
 
 def _firing_facts(alert: Alert, kind: LetterKind) -> Facts:

@@ -468,7 +468,7 @@ class Arrival:
             self._sink.alerts_changed(())
 
     async def _restore(self) -> None:
-        alerts = await self._store.open_alerts()
+        alerts = [alert for alert in await self._store.open_alerts() if not alert.expr]
         at_ms = self._clock.now_ms()
         self._watches.forget_all()
         self._open = {}

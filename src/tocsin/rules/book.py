@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tocsin.model.alert import Reason
 from tocsin.model.audit import SYSTEM, Actor, AuditEntry
 from tocsin.model.duration import SECOND_MS
-from tocsin.model.errors import ConflictError, NotFoundError, UserError
+from tocsin.model.errors import ConflictError, NotFoundError, TransientError, UserError
 from tocsin.model.matcher import MatchOp, compiled
 from tocsin.model.rule import Rule, check_rule
+from tocsin.promql.ast import ValueType, type_of
+from tocsin.promql.engine import parsed
+from tocsin.promql.parse_error import ParseError
 from tocsin.rules.arrival import Arrival
 from tocsin.rules.defaults import default_rules
-from tocsin.rules.ports import RuleStore
+from tocsin.rules.ports import ExpressionJudge, RuleStore
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 
@@ -24,9 +28,13 @@ log = get_log("rules")
 class RuleBook:
     """Holds all rules in memory. Changes wait for one another; reading never waits."""
 
-    def __init__(self, store: RuleStore, arrival: Arrival, clock: Clock) -> None:
+    def __init__(
+        self, store: RuleStore, arrival: Arrival, clock: Clock, expressions: ExpressionJudge | None = None
+    ) -> None:
+        """`expressions` None: those rules are kept here, and evaluated by another process."""
         self._store = store
         self._arrival = arrival
+        self._expressions = expressions
         self._clock = clock
         self._rules: dict[int, Rule] = {}
         self._lock = asyncio.Lock()
@@ -35,8 +43,9 @@ class RuleBook:
         """At start, before the first sample."""
         async with self._lock:
             rules = await self._store.rules()
-            await self._arrival.load(rules)
+            await self._arrival.load(rule for rule in rules if not rule.expr)
             self._rules = {rule.id: rule for rule in rules}
+            await self._judge_expressions()
 
     async def reload(self) -> None:
         """Take over what another process has changed in the store; costs one read where that is nothing."""
@@ -47,8 +56,9 @@ class RuleBook:
                 del self._rules[rule_id]
             for rule_id, rule in stored.items():
                 if self._rules.get(rule_id) != rule:
-                    await self._arrival.set_rule(rule)
                     self._rules[rule_id] = rule
+                    await self._judge(rule)
+            await self._judge_expressions()
 
     def rules(self) -> tuple[Rule, ...]:
         """By id."""
@@ -93,9 +103,10 @@ class RuleBook:
                 del self._rules[rule_id]
                 raise
             except BaseException:
-                await self._arrival.set_rule(rule)
+                await self._judge(rule)
                 raise
             del self._rules[rule_id]
+            await self._judge_expressions()
 
     async def setup_default_alerts(self, actor: Actor = SYSTEM) -> tuple[Rule, ...]:
         """Add the default alerts for metrics that no rule watches; those that were added."""
@@ -111,8 +122,10 @@ class RuleBook:
         added = await self._store.add_rules(new, entries)
         for rule in added:
             self._rules[rule.id] = rule
-            await self._arrival.set_rule(rule)
+            await self._judge(rule)
             log.info("rule added", rule_id=rule.id, rule=rule.name, by=actor.name)
+        if any(rule.expr for rule in added):
+            await self._judge_expressions()
         return added
 
     async def _replace(self, rule: Rule, actor: Actor, action: str) -> Rule:
@@ -122,9 +135,30 @@ class RuleBook:
         new = replace(_checked(rule), created_at_ms=old.created_at_ms, updated_at_ms=self._clock.now_ms())
         saved = await self._store.replace_rule(new, self._entry(action, old, actor, before=old, after=new))
         self._rules[saved.id] = saved
-        await self._arrival.set_rule(saved)
+        await self._judge(saved)
+        if saved.expr or old.expr:
+            await self._judge_expressions()
         log.info("rule changed", rule_id=saved.id, rule=saved.name, action=action, by=actor.name)
         return saved
+
+    async def _judge(self, rule: Rule) -> None:
+        """By arrival, where it is a threshold. One that has become an expression closes the threshold's alerts."""
+        if not rule.expr:
+            await self._arrival.set_rule(rule)
+            return
+        try:
+            await self._arrival.remove_rule(rule.id, Reason.RULE_EDITED)
+        except TransientError as error:
+            log.warning("alerts of a changed rule are closed at the next start", rule_id=rule.id, error=str(error))
+
+    async def _judge_expressions(self) -> None:
+        if self._expressions is not None:
+            await self._expressions.judge(self.rules())
+
+    def summary(self) -> Mapping[int, tuple[int, int]]:
+        """Rule id → how many of its alerts are pending and how many firing; rules without any are left out."""
+        expressions = self._expressions.summary() if self._expressions is not None else {}
+        return {**self._arrival.summary(), **expressions}
 
     def _entry(
         self, action: str, rule: Rule, actor: Actor, *, before: Rule | None = None, after: Rule | None = None
@@ -144,6 +178,7 @@ def rule_json(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
         "name": rule.name,
+        **({"expr": rule.expr} if rule.expr else {}),
         "metric_name": rule.metric_name,
         "matchers": [str(matcher) for matcher in rule.matchers],
         "condition": rule.condition.value,
@@ -155,8 +190,21 @@ def rule_json(rule: Rule) -> dict[str, Any]:
     }
 
 
+def check_expression(text: str) -> None:
+    """Raises ParseError, with line and column, or UserError for what gives neither a vector nor a number."""
+    try:
+        kind = type_of(parsed(text))
+    except ParseError as error:
+        error.field = "expr"
+        raise
+    if kind not in (ValueType.SCALAR, ValueType.VECTOR):
+        raise UserError(f"A {kind} cannot be alerted on: the expression must give a vector.", field="expr")
+
+
 def _checked(rule: Rule) -> Rule:
     """Raises UserError that names the field."""
+    if rule.expr:
+        check_expression(rule.expr)
     for matcher in rule.matchers:
         if matcher.op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
             try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tocsin.model.alert import Alert, Change
 from tocsin.model.audit import AuditEntry
 from tocsin.model.labels import Labels
 from tocsin.model.rule import Rule
+from tocsin.model.series import FloatArray
 
 
 class RuleStore(Protocol):
@@ -55,3 +56,26 @@ class AlertSink(Protocol):
 
 class SeriesLookup(Protocol):
     def labels(self, series_id: int) -> Labels: ...
+
+
+class Recorder(Protocol):
+    """Where rules write series: the same door as everybody's."""
+
+    async def record(self, series: Sequence[Labels], values: FloatArray, at_ms: int) -> tuple[str, ...]:
+        """A sample of each series, durable when it returns; what was refused, a sentence each.
+
+        Raises TransientError where nothing could be stored.
+        """
+        ...
+
+
+class ExpressionJudge(Protocol):
+    """Evaluates the saved rules that are expressions."""
+
+    async def judge(self, rules: Sequence[Rule]) -> None:
+        """By these and no others from now on. Alerts of one that is gone or disabled are closed, now or later."""
+        ...
+
+    def summary(self) -> Mapping[int, tuple[int, int]]:
+        """Rule id → how many of its alerts are pending and how many firing."""
+        ...

@@ -28,6 +28,26 @@ class RulesSettings:
         metadata={"doc": "how often the newest values of open alerts are saved between changes of state"},
     )
 
+    interval: Duration = field(
+        default=Duration(15 * SECOND_MS),
+        metadata={"doc": "how often rules that are expressions are evaluated, where their group does not say"},
+    )
+    query_offset: Duration = field(
+        default=Duration(0),
+        metadata={"doc": "how far back they ask, where their group does not say: for samples that come late"},
+    )
+    start_grace: Duration = field(
+        default=Duration(2 * MINUTE_MS),
+        metadata={"doc": "for so long after a start a firing alert is not resolved because its series are missing"},
+    )
+    concurrency: int = field(
+        default=4, metadata={"doc": "groups of rules that are evaluated side by side; people's queries do not count"}
+    )
+    files: tuple[str, ...] = field(
+        default=(),
+        metadata={"doc": "rule files in Prometheus' format, as paths or patterns such as `/etc/tocsin/rules/*.yml`"},
+    )
+
     def __post_init__(self) -> None:
         if self.stale_after < SECOND_MS:
             raise UserError("stale_after must be at least 1s.", field="stale_after")
@@ -37,3 +57,7 @@ class RulesSettings:
             )
         if self.value_save_interval < SECOND_MS:
             raise UserError("value_save_interval must be at least 1s.", field="value_save_interval")
+        if self.interval < SECOND_MS:
+            raise UserError("interval must be at least 1s.", field="interval")
+        if self.concurrency < 1:
+            raise UserError("concurrency must be at least 1.", field="concurrency")

@@ -94,7 +94,7 @@ async def test_many_rows_are_done_page_by_page(tmp_path: Path) -> None:
             of_rules = [done for column, done in seen if column == "metric_alert.matchers"]
             assert of_rules == [ROWS_AT_ONCE, count]
             assert len(await state.rules.rules()) == count
-        assert len(stored(url)) == 2 * count
+        assert len(stored(url)) == 3 * count
 
 
 async def test_a_value_of_another_key_ring_stops_it_and_stays(tmp_path: Path) -> None:

@@ -862,11 +862,35 @@ export interface components {
             rule_id: number | null;
             /** Rule Name */
             rule_name: string;
-            /** Metric Name */
+            /**
+             * Metric Name
+             * @description empty where the rule is an expression
+             */
             metric_name: string;
-            condition: components["schemas"]["Condition"];
-            /** Threshold */
-            threshold: number;
+            /** @description null where the rule is an expression */
+            condition: components["schemas"]["Condition"] | null;
+            /**
+             * Threshold
+             * @description null where the rule is an expression
+             */
+            threshold: number | null;
+            /**
+             * Expr
+             * @description the rule as PromQL where it is an expression, otherwise empty
+             */
+            expr: string;
+            /**
+             * Source
+             * @description the rule file, the group and the rule, where it is in a file
+             */
+            source: string;
+            /**
+             * Annotations
+             * @description what the rule says about it, templates filled in
+             */
+            annotations: {
+                [key: string]: string;
+            };
             state: components["schemas"]["AlertState"];
             severity: components["schemas"]["Severity"];
             /**
@@ -1407,15 +1431,27 @@ export interface components {
              */
             position?: number | null;
         };
-        /** NewRule */
+        /**
+         * NewRule
+         * @description A metric with a condition and a threshold, or a PromQL expression in `expr`.
+         */
         NewRule: {
             /** Name */
             name: string;
-            /** Metric Name */
+            /**
+             * Expr
+             * @description PromQL: every series that it gives is an alert
+             * @default
+             */
+            expr: string;
+            /**
+             * Metric Name
+             * @default
+             */
             metric_name: string;
-            condition: components["schemas"]["Condition"];
+            condition?: components["schemas"]["Condition"] | null;
             /** Threshold */
-            threshold: number;
+            threshold?: number | null;
             /**
              * Duration
              * @description seconds, or text such as `5m`
@@ -1704,7 +1740,10 @@ export interface components {
             id: number;
             /** Name */
             name: string;
-            /** Metric Name */
+            /**
+             * Metric Name
+             * @description empty where the rule is an expression
+             */
             metric_name: string;
             /**
              * Tags
@@ -1718,9 +1757,13 @@ export interface components {
              * @description all matchers, written like `mount=~"/data.*"`
              */
             matchers: string[];
-            condition: components["schemas"]["Condition"];
-            /** Threshold */
-            threshold: number;
+            /** @description null where the rule is an expression */
+            condition: components["schemas"]["Condition"] | null;
+            /**
+             * Threshold
+             * @description null where the rule is an expression
+             */
+            threshold: number | null;
             /**
              * Duration
              * @description how long the condition must hold before an alert fires
@@ -1733,9 +1776,14 @@ export interface components {
             description: string;
             /**
              * Expr
-             * @description the same as PromQL
+             * @description the rule as PromQL
              */
             expr: string;
+            /**
+             * Is Expression
+             * @description whether the rule is `expr`, and not a metric with a threshold
+             */
+            is_expression: boolean;
             /** Version */
             version: number;
             /** Created At */
@@ -1761,6 +1809,11 @@ export interface components {
         RuleChange: {
             /** Name */
             name?: string | null;
+            /**
+             * Expr
+             * @description makes the rule an expression; empty: makes it a threshold
+             */
+            expr?: string | null;
             /** Metric Name */
             metric_name?: string | null;
             condition?: components["schemas"]["Condition"] | null;

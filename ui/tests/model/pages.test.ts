@@ -41,6 +41,8 @@ test('the running step is inside the window', () => {
 
 const DRAFT: RuleDraft = {
   name: ' Full disk ',
+  kind: 'metric',
+  expr: '',
   metric_name: 'system.disk.usage',
   matchers: 'mount="/"\nhost!="x"',
   condition: '>',
@@ -55,6 +57,7 @@ test('a good draft becomes a rule', () => {
   expect(checkDraft(DRAFT)).toEqual({
     body: {
       name: 'Full disk',
+      expr: '',
       metric_name: 'system.disk.usage',
       matchers: ['mount="/"', 'host!="x"'],
       condition: '>',
@@ -77,6 +80,13 @@ test.each([
 ])('what is wrong is told at the field %s', (field, change) => {
   const checked = checkDraft({ ...DRAFT, ...change })
   expect('errors' in checked ? Object.keys(checked.errors) : []).toEqual([field])
+})
+
+test('a draft that is an expression needs no metric and no threshold', () => {
+  const draft: RuleDraft = { ...DRAFT, kind: 'expression', expr: ' up == 0 ', metric_name: '', matchers: 'x', threshold: '' }
+  const { name, duration, severity, description, enabled } = { ...DRAFT, name: 'Full disk', duration: 3600 }
+  expect(checkDraft(draft)).toEqual({ body: { name, expr: 'up == 0', duration, severity, description, enabled } })
+  expect(checkDraft({ ...draft, expr: ' ' })).toHaveProperty('errors.expr')
 })
 
 test('a rule holds for a while or fires at once', () => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Path
 
@@ -16,7 +16,9 @@ from tocsin.api.shapes import rules as shapes
 from tocsin.model.duration import Duration
 from tocsin.model.errors import UserError
 from tocsin.model.matcher import Matcher, MatchOp, equals, parse_matcher
-from tocsin.model.rule import Rule
+from tocsin.model.rule import Condition, Rule
+
+T = TypeVar("T")
 
 router = family("rules")
 
@@ -30,7 +32,7 @@ Editor = Annotated[Caller, require(Permission.RULES_WRITE)]
 async def list_rules(wired: Wired, asked: AskedPage) -> shapes.RuleList:
     """All rules, oldest first."""
     page = page_of(wired.rules.rules(), lambda rule: rule.id, asked)
-    summary = wired.arrival.summary()
+    summary = wired.rules.summary()
     return shapes.RuleList(items=[_shape(rule, summary) for rule in page.items], next=page.next)
 
 
@@ -40,37 +42,38 @@ async def create_rule(body: shapes.NewRule, wired: Wired, caller: Editor) -> sha
     rule = Rule(
         id=0,
         name=body.name,
+        expr=body.expr.strip(),
         metric_name=body.metric_name,
-        condition=body.condition,
-        threshold=body.threshold,
+        condition=_given(body.condition, "condition", body, Condition.ABOVE),
+        threshold=_given(body.threshold, "threshold", body, 0.0),
         duration_ms=_duration_ms(body.duration),
         severity=body.severity,
         matchers=_joined(equals(body.tags), _parsed(body.matchers)),
         enabled=body.enabled,
         description=body.description,
     )
-    return _shape(await wired.rules.add(rule, caller.actor), wired.arrival.summary())
+    return _shape(await wired.rules.add(rule, caller.actor), wired.rules.summary())
 
 
 @router.post("/api/rules/defaults")
 async def create_default_rules(wired: Wired, caller: Editor) -> shapes.CreatedRules:
     """The three default rules, made where they are missing."""
     created = await wired.rules.setup_default_alerts(caller.actor)
-    summary = wired.arrival.summary()
+    summary = wired.rules.summary()
     return shapes.CreatedRules(created=[_shape(rule, summary) for rule in created])
 
 
 @router.get("/api/rules/{rule_id}", dependencies=[Reader])
 async def read_rule(rule_id: Id, wired: Wired) -> shapes.Rule:
     """One rule."""
-    return _shape(wired.rules.rule(rule_id), wired.arrival.summary())
+    return _shape(wired.rules.rule(rule_id), wired.rules.summary())
 
 
 @router.patch("/api/rules/{rule_id}")
 async def change_rule(rule_id: Id, body: shapes.RuleChange, wired: Wired, caller: Editor) -> shapes.Rule:
     """Change some fields. Send the `version` that you read, and a change of somebody else's is not overwritten."""
     after = await wired.rules.change(_changed(wired.rules.rule(rule_id), body), caller.actor)
-    return _shape(after, wired.arrival.summary())
+    return _shape(after, wired.rules.summary())
 
 
 @router.delete("/api/rules/{rule_id}", status_code=204)
@@ -84,8 +87,18 @@ def _shape(rule: Rule, summary: Mapping[int, tuple[int, int]]) -> shapes.Rule:
 
 
 def _changed(rule: Rule, change: shapes.RuleChange) -> Rule:
-    """null means the same as a field that was not sent. The book compares the version, where one was."""
+    """null means the same as a field that was not sent. The book compares the version, where one was.
+
+    A rule that becomes an expression forgets its threshold.
+    """
+    if change.expr and change.expr.strip() and not rule.expr:
+        rule = replace(rule, metric_name="", condition=Condition.ABOVE, threshold=0.0, matchers=())
     given = change.model_dump(exclude_none=True, exclude={"tags", "matchers", "duration"})
+    if change.expr is not None:
+        given["expr"] = change.expr.strip()
+        if not given["expr"] and rule.expr and (change.condition is None or change.threshold is None):
+            missing = "condition" if change.condition is None else "threshold"
+            raise UserError(f"{missing} is missing: the rule would be a metric with a threshold.", field=missing)
     if change.duration is not None:
         given["duration_ms"] = _duration_ms(change.duration)
     return replace(rule, matchers=_matchers(rule.matchers, change), **given)
@@ -98,6 +111,15 @@ def _matchers(before: tuple[Matcher, ...], change: shapes.RuleChange) -> tuple[M
     if tags is not None:
         return _joined(tags, tuple(each for each in before if each.op is not MatchOp.EQUAL))
     return before
+
+
+def _given(value: T | None, field: str, body: shapes.NewRule, unused: T) -> T:
+    """A threshold must say all of itself; an expression nothing of it."""
+    if body.expr.strip() and value is not None:
+        raise UserError("Give either expr or metric_name with condition and threshold, not both.", field=field)
+    if not body.expr.strip() and value is None:
+        raise UserError(f"{field} is missing.", field=field)
+    return unused if value is None else value
 
 
 def _joined(tags: tuple[Matcher, ...], others: tuple[Matcher, ...]) -> tuple[Matcher, ...]:

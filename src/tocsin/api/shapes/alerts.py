@@ -17,9 +17,12 @@ class Alert(Shape):
     id: int
     rule_id: int | None = Field(description="null where the rule was deleted")
     rule_name: str
-    metric_name: str
-    condition: Condition
-    threshold: float
+    metric_name: str = Field(description="empty where the rule is an expression")
+    condition: Condition | None = Field(description="null where the rule is an expression")
+    threshold: float | None = Field(description="null where the rule is an expression")
+    expr: str = Field(description="the rule as PromQL where it is an expression, otherwise empty")
+    source: str = Field(description="the rule file, the group and the rule, where it is in a file")
+    annotations: dict[str, str] = Field(description="what the rule says about it, templates filled in")
     state: AlertState
     severity: Severity
     labels: Tags = Field(description="all labels but the metric's name")
@@ -42,8 +45,11 @@ class Alert(Shape):
             rule_id=alert.rule_id,
             rule_name=alert.rule_name,
             metric_name=alert.metric_name,
-            condition=alert.condition,
-            threshold=alert.threshold,
+            condition=None if alert.expr else alert.condition,
+            threshold=None if alert.expr else alert.threshold,
+            expr=alert.expr,
+            source=" · ".join(alert.source.split("\n")[:3]),
+            annotations=dict(alert.annotations),
             state=alert.state,
             severity=alert.severity,
             labels=alert.labels.tags,

@@ -16,16 +16,17 @@ from tocsin.model.rule import Condition, Severity
 class Rule(Shape):
     id: int
     name: str
-    metric_name: str
+    metric_name: str = Field(description="empty where the rule is an expression")
     tags: Tags = Field(description="the matchers that ask for one exact value")
     matchers: list[str] = Field(description='all matchers, written like `mount=~"/data.*"`')
-    condition: Condition
-    threshold: float
+    condition: Condition | None = Field(description="null where the rule is an expression")
+    threshold: float | None = Field(description="null where the rule is an expression")
     duration: Seconds = Field(description="how long the condition must hold before an alert fires")
     severity: Severity
     enabled: bool
     description: str
-    expr: str = Field(description="the same as PromQL")
+    expr: str = Field(description="the rule as PromQL")
+    is_expression: bool = Field(description="whether the rule is `expr`, and not a metric with a threshold")
     version: int
     created_at: str | None
     updated_at: str | None
@@ -40,13 +41,14 @@ class Rule(Shape):
             metric_name=saved.metric_name,
             tags={each.label: each.value for each in saved.matchers if each.op is MatchOp.EQUAL},
             matchers=[str(each) for each in saved.matchers],
-            condition=saved.condition,
-            threshold=saved.threshold,
+            condition=None if saved.expr else saved.condition,
+            threshold=None if saved.expr else saved.threshold,
             duration=saved.duration_ms / 1_000,
             severity=saved.severity,
             enabled=saved.enabled,
             description=saved.description,
             expr=saved.expression(),
+            is_expression=bool(saved.expr),
             version=saved.version,
             created_at=rfc3339_or_none(saved.created_at_ms),
             updated_at=rfc3339_or_none(saved.updated_at_ms),
@@ -60,10 +62,13 @@ class RuleList(Listed[Rule]):
 
 
 class NewRule(Asked):
+    """A metric with a condition and a threshold, or a PromQL expression in `expr`."""
+
     name: str
-    metric_name: str
-    condition: Condition
-    threshold: float
+    expr: str = Field(default="", description="PromQL: every series that it gives is an alert")
+    metric_name: str = ""
+    condition: Condition | None = None
+    threshold: float | None = None
     duration: float | str = Field(default=0, description="seconds, or text such as `5m`")
     severity: Severity = Severity.WARNING
     tags: Tags = Field(default={}, description="labels that a series must have")
@@ -76,6 +81,7 @@ class RuleChange(Asked):
     """What to change; a field that is not sent stays as it is."""
 
     name: str | None = None
+    expr: str | None = Field(default=None, description="makes the rule an expression; empty: makes it a threshold")
     metric_name: str | None = None
     condition: Condition | None = None
     threshold: float | None = None

@@ -103,10 +103,10 @@ def _gather(changes: Sequence[Change]) -> tuple[list[_Life], list[_Life]]:
     """The lives in a batch, and the life of each change: late data may bring several steps of one alert."""
     lives: list[_Life] = []
     owners: list[_Life] = []
-    current: dict[int | tuple[int | None, Labels], _Life] = {}
+    current: dict[int | tuple[int | None, str, Labels], _Life] = {}
     for change in changes:
         given = change.alert
-        key = given.id or (given.rule_id, given.labels)
+        key = given.id or (given.rule_id, given.source, given.labels)
         life = current.get(key)
         if life is None or (change.before in _STARTS_FROM and not given.id):
             life = current[key] = _Life(given, None, given.id, given.history_id)
@@ -123,6 +123,13 @@ def _adopt_open(connection: sa.Connection, lives: Sequence[_Life]) -> None:
     for rule_ids in chunks({rule_id for rule_id, _ in fresh if rule_id is not None}):
         for row in connection.execute(sa.select(*columns).where(is_open, alert.c.rule_id.in_(rule_ids))):
             life = fresh.get((row.rule_id, row.series))
+            if life is not None:
+                life.id = row.id
+    filed = {(life.last.source, signed(life.last.labels.series_id())): life for life in lives if not life.id}
+    for sources in chunks({source for source, _ in filed if source}):
+        query = sa.select(alert.c.id, alert.c.source, alert.c.series).where(is_open, alert.c.source.in_(sources))
+        for row in connection.execute(query):
+            life = filed.get((row.source, row.series))
             if life is not None:
                 life.id = row.id
 

@@ -15,6 +15,7 @@ from tocsin.model.outbox import Letter, LetterKind, LetterState, Target
 from tocsin.model.people import Allowance, AuditRow, Role, Session, SignInLink, Token, User
 from tocsin.model.retention import Policy
 from tocsin.model.rule import Condition, Rule, Severity
+from tocsin.model.rule_group import Pairs
 from tocsin.model.scrape import StoredJob
 
 SECOND_MS = 1_000
@@ -42,6 +43,7 @@ def rule_values(rule: Rule) -> dict[str, Any]:
         "version": rule.version,
         "created_at_ms": rule.created_at_ms,
         "updated_at_ms": rule.updated_at_ms,
+        "expr": rule.expr,
     }
 
 
@@ -61,6 +63,7 @@ def rule_of(row: sa.Row[Any]) -> Rule:
         version=row.version,
         created_at_ms=row.created_at_ms,
         updated_at_ms=row.updated_at_ms,
+        expr=row.expr,
     )
 
 
@@ -134,6 +137,9 @@ def step_values(alert: Alert) -> dict[str, Any]:
         "resolved_at_ms": alert.resolved_at_ms,
         "notify_at_ms": alert.notify_at_ms,
         "history_id": alert.history_id,
+        "expr": alert.expr,
+        "annotations": list(map(list, alert.annotations)),
+        "gone_at_ms": alert.gone_at_ms,
     }
 
 
@@ -144,6 +150,7 @@ def alert_values(alert: Alert) -> dict[str, Any]:
         "rule_id": alert.rule_id,
         "labels": alert.labels.as_dict(),
         "series": signed(alert.labels.series_id()),
+        "source": alert.source,
         "acknowledged": alert.acknowledged,
         "acknowledged_by": alert.acknowledged_by,
         "acknowledged_at_ms": alert.acknowledged_at_ms,
@@ -179,7 +186,15 @@ def alert_of(row: sa.Row[Any]) -> Alert:
         announced_at_ms=row.announced_at_ms,
         notify_at_ms=row.notify_at_ms,
         history_id=row.history_id,
+        expr=row.expr,
+        source=row.source,
+        annotations=_pairs(row.annotations),
+        gone_at_ms=row.gone_at_ms,
     )
+
+
+def _pairs(given: list[list[str]]) -> Pairs:
+    return tuple((name, value) for name, value in given)
 
 
 def history_values(alert: Alert) -> dict[str, Any]:
@@ -257,6 +272,10 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "announced_at_ms": alert.announced_at_ms,
         "notify_at_ms": alert.notify_at_ms,
         "history_id": alert.history_id,
+        "expr": alert.expr,
+        "source": alert.source,
+        "annotations": list(map(list, alert.annotations)),
+        "gone_at_ms": alert.gone_at_ms,
     }
 
 
@@ -273,6 +292,7 @@ def alert_of_document(said: dict[str, Any]) -> Alert:
             "value": float(said["value"]),
             "peak": float(said["peak"]),
             "reason": Reason(said["reason"]),
+            "annotations": _pairs(said.get("annotations", [])),
             "announced": None if said["announced"] is None else AlertState(said["announced"]),
         }
     )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tocsin.model.errors import UserError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision; a test compares it with the scripts."""
 
 LOCK_KEY = 8_627_001

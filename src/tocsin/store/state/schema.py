@@ -45,6 +45,7 @@ metric_alert = sa.Table(
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("updated_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("expr", SealedWords("metric_alert.expr"), nullable=False, server_default=""),  # in place of a threshold
     sqlite_autoincrement=True,
 )
 
@@ -77,6 +78,10 @@ alert = sa.Table(
     Column("notify_at_ms", BigInteger),
     # No foreign key: alert_history points here with one, and two would be a circle.
     Column("history_id", Id),
+    Column("expr", SealedWords("alert.expr"), nullable=False, server_default=""),
+    Column("source", Words, nullable=False, server_default=""),  # the rule, where it is in a file
+    Column("annotations", Sealed("alert.annotations"), nullable=False, server_default="[]"),
+    Column("gone_at_ms", BigInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 
@@ -92,6 +97,15 @@ Index(
     unique=True,
     sqlite_where=_open_rows,
     postgresql_where=_open_rows,
+)
+_open_of_files = sa.text("source <> '' AND state IN ('pending', 'firing')")
+Index(
+    "uq_alert_open_source",
+    alert.c.source,
+    alert.c.series,
+    unique=True,
+    sqlite_where=_open_of_files,
+    postgresql_where=_open_of_files,
 )
 Index(
     "ix_alert_open_changed",
@@ -264,6 +278,15 @@ audit = sa.Table(
     Column("before", Sealed("audit.before")),
     Column("after", Sealed("audit.after")),
     sqlite_autoincrement=True,
+)
+
+rule_file = sa.Table(
+    "rule_file",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("text", SealedWords("rule_file.text"), nullable=False),
+    Column("updated_by", Words, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
 )
 
 backup = sa.Table(
