@@ -179,6 +179,15 @@ def test_a_rule_file_is_checked(tmp_path: Path) -> None:
     assert "not UTF-8 text: byte 5" in str(latin.problems[0])
 
 
+def test_rules_that_hide_one_another_are_warned_of(tmp_path: Path) -> None:
+    rule = "  - {alert: A, expr: up, labels: {s: %s}}\n"
+    (tmp_path / "r.yml").write_text("groups:\n- name: g\n  rules:\n" + "".join(rule % each for each in "xyx"))
+    (checked,) = check_files([tmp_path / "r.yml"])
+    assert checked.problems == ()
+    told = "group 'g', rule 'A': There is a rule of this name with the same labels in line 4 already."
+    assert [str(each) for each in checked.warnings] == [f"{tmp_path / 'r.yml'}:6:5: {told}"]
+
+
 def test_saved_rules_become_a_file_that_reads_back() -> None:
     saved = {
         "name": "High CPU Usage",

@@ -18,7 +18,7 @@ from tocsin.model.rule_group import AlertingRule, RuleGroup
 from tocsin.promql.engine import Engine
 from tocsin.promql.settings import QuerySettings
 from tocsin.rules.dump import dump
-from tocsin.rules.load import Problem, load
+from tocsin.rules.load import Problem, load, repeated
 from tocsin.rules.testing.player import Failure, play
 from tocsin.rules.testing.suite import RuleTest, Suite, parse_suite
 from tocsin.runtime.clock import SystemClock
@@ -41,11 +41,12 @@ class _TestClock(SystemClock):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A rule file: how many rules it has, and what is wrong with it."""
+    """A rule file: how many rules it has, what is wrong with it, and what may be."""
 
     file: str
     rules: int
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def _check(file: Path) -> tuple[Checked, tuple[RuleGroup, ...]]:
     except UserError as error:
         return Checked(str(file), 0, (Problem(str(file), Place(), str(error)),)), ()
     loaded = load(text, str(file))
-    return Checked(str(file), sum(len(group.rules) for group in loaded.groups), loaded.problems), loaded.groups
+    count = sum(len(group.rules) for group in loaded.groups)
+    return Checked(str(file), count, loaded.problems, repeated(loaded.groups)), loaded.groups
 
 
 def run_tests(files: Sequence[Path], run: str = "") -> list[Verdict]:

@@ -150,7 +150,7 @@ _KINDS = {"int": Kind.NUMBER, "float": Kind.NUMBER, "bool": Kind.FLAG, "null": K
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def parse_yaml(text: str) -> Node:
+def parse_yaml(text: str, nodes_max: int = NODES_MAX) -> Node:
     """The only document of the text. Raises FaultError; an empty text is an empty map."""
     try:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
@@ -162,7 +162,7 @@ def parse_yaml(text: str) -> Node:
         raise FaultError(Place(), f"This is not YAML: {error}.") from error
     if root is None:
         return Node(Kind.MAP, Place())
-    _check_size(root, {})
+    _check_size(root, nodes_max, {})
     return _read(root, "", text)
 
 
@@ -191,7 +191,7 @@ def from_plain(value: Any, path: str = "", depth: int = 0) -> Node:
             return Node(Kind.TEXT, place, str(value))
 
 
-def _check_size(node: yaml.Node, known: dict[int, int], depth: int = 0) -> int:
+def _check_size(node: yaml.Node, nodes_max: int, known: dict[int, int], depth: int = 0) -> int:
     """How many values it stands for. An alias is the very node that it names, so each is counted once."""
     size = known.get(id(node))
     if size is None:
@@ -202,8 +202,8 @@ def _check_size(node: yaml.Node, known: dict[int, int], depth: int = 0) -> int:
             children = [each for pair in node.value for each in pair]
         if depth > DEPTH_MAX:
             raise FaultError(_place(node, ""), _TOO_LARGE)
-        size = known[id(node)] = 1 + sum(_check_size(each, known, depth + 1) for each in children)
-    if size > NODES_MAX:
+        size = known[id(node)] = 1 + sum(_check_size(each, nodes_max, known, depth + 1) for each in children)
+    if size > nodes_max:
         raise FaultError(_place(node, ""), _TOO_LARGE)
     return size
 

@@ -6,7 +6,7 @@ Source: Prometheus docs, configuration/recording_rules; model/rulefmt/rulefmt.go
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,6 +26,8 @@ from tocsin.promql.parse_error import ParseError
 
 FILE_CHARS_MAX = 1_000_000
 """Some four thousand rules; to read so much takes a few seconds, so servers read on a thread."""
+NODES_MAX = 200_000
+"""Values of a file, aliases written out."""
 PROBLEMS_MAX = 200
 """As many of a file are told; reading ends there."""
 
@@ -75,9 +77,23 @@ def load(text: str, file: str) -> Loaded:
     with suppress(_EnoughError), reader.noting():
         if len(text) > FILE_CHARS_MAX:
             raise FaultError(Place(), f"The file is longer than {FILE_CHARS_MAX:,} characters.")
-        groups = reader.file(parse_yaml(text))
+        groups = reader.file(parse_yaml(text, NODES_MAX))
     problems = sorted(reader.problems, key=lambda each: (each.place.line, each.place.column))
     return Loaded(groups, tuple(problems))
+
+
+def repeated(groups: Iterable[RuleGroup]) -> tuple[Problem, ...]:
+    """Rules of one name and the same labels: where they are not meant to be alternatives, one hides the other."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
+    problems = []
+    for group in groups:
+        for rule in group.rules:
+            key = (rule.name, frozenset(group.labels_of(rule)))
+            if key in found:
+                told = f"There is a rule of this name with the same labels in line {found[key]} already."
+                problems.append(Problem(group.file, rule.place, told, group.name, rule.name))
+            found.setdefault(key, rule.place.line)
+    return tuple(problems)
 
 
 class _EnoughError(Exception):

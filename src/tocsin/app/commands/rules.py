@@ -61,6 +61,8 @@ def rules_check(files: RuleFiles, as_json: AsJson = False) -> None:
         print(f"Checking {one.file}")
         for problem in one.problems:
             print(f"  {problem}")
+        for warning in one.warnings:
+            print(f"  warning: {warning}")
         print(f"  FAILED: {len(one.problems)} problems" if one.problems else f"  SUCCESS: {one.rules} rules found")
     if any(one.problems for one in checked):
         raise typer.Exit(1)

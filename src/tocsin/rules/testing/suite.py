@@ -18,7 +18,7 @@ from tocsin.model.rule_group import Pairs
 from tocsin.model.series import FloatArray
 from tocsin.promql.notation import parse_labels, parse_values
 from tocsin.promql.values import BoolArray
-from tocsin.rules.load import FILE_CHARS_MAX
+from tocsin.rules.load import FILE_CHARS_MAX, NODES_MAX
 
 STEPS_MAX = 100_000
 """Evaluations of one test: ten weeks, once a minute."""
@@ -107,7 +107,7 @@ def parse_suite(text: str) -> Suite:
     """Raises FaultError."""
     if len(text) > FILE_CHARS_MAX:
         raise FaultError(Place(), f"The file is longer than {FILE_CHARS_MAX:,} characters.")
-    section = Section(parse_yaml(text), _SUITE)
+    section = Section(parse_yaml(text, NODES_MAX), _SUITE)
     interval_ms = section.read("evaluation_interval", document.duration_ms, MINUTE_MS) or MINUTE_MS
     return Suite(
         rule_files=section.texts("rule_files"),
