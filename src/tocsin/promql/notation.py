@@ -40,6 +40,8 @@ def parse_labels(text: str) -> Labels:
 
 def parse_values(text: str) -> tuple[FloatArray, BoolArray]:
     """float64[steps] and whether there is a sample, bool[steps]. Raises UserError."""
+    if "{{" in text:
+        raise UserError("Native histograms are not supported; write the series of a classic one.")
     values: list[FloatArray] = []
     present: list[BoolArray] = []
     for word in text.split():

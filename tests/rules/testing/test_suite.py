@@ -67,6 +67,10 @@ tests:
             "tests: [{input_series: [{series: 'rate(up[5m])', values: 1}]}]",
             "tests[0].input_series[0].series: 'rate(up[5m])' names no series; write it like name{label=\"value\"}.",
         ),
+        (
+            "tests: [{input_series: [{series: h, values: '{{schema:1 count:2}}'}]}]",
+            "tests[0].input_series[0].values: Native histograms are not supported; write the series of a classic one.",
+        ),
         ("tests: [{alert_rule_test: [{}]}]", "tests[0].alert_rule_test[0].alertname: Say which alert this is about."),
         ("tests: [{promql_expr_test: [{}]}]", "tests[0].promql_expr_test[0].expr: Give the query in `expr`."),
         (
