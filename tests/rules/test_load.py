@@ -146,6 +146,12 @@ def test_what_is_no_yaml_says_where() -> None:
     assert problems("groups: [") == ["r.yml:2:1: This is not YAML: did not find expected node content."]
 
 
+def test_a_resource_of_kubernetes_is_told_from_a_rule_file() -> None:
+    text = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nspec: {groups: []}"
+    told = "This is a resource of Kubernetes (PrometheusRule); its rule file is what stands under `spec`."
+    assert problems(text) == [f"r.yml:1:1: {told}"]
+
+
 def test_a_file_without_end_is_refused() -> None:
     assert problems("#" * 1_000_001) == ["r.yml: The file is longer than 1,000,000 characters."]
     assert len(problems("groups:\n" + "- 7\n" * 1000)) == 200

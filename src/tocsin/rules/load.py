@@ -6,7 +6,7 @@ Source: Prometheus docs, configuration/recording_rules; model/rulefmt/rulefmt.go
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,6 +36,10 @@ T = TypeVar("T")
 _FILE = frozenset({"groups"})
 _GROUP = frozenset({"name", "interval", "query_offset", "limit", "labels", "rules"})
 _RULE = frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"})
+_KUBERNETES = dict.fromkeys(
+    ("apiVersion", "kind", "metadata", "spec"),
+    "This is a resource of Kubernetes (PrometheusRule); its rule file is what stands under `spec`.",
+)
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+|0")
 
 
@@ -117,7 +121,7 @@ class _Reader:
             self._note(fault.place, fault.message)
 
     def file(self, root: Node) -> tuple[RuleGroup, ...]:
-        section = self._section(root, _FILE)
+        section = self._section(root, _FILE, _KUBERNETES)
         groups: dict[str, RuleGroup] = {}
         lines: dict[str, int] = {}
         for node in section.items("groups"):
@@ -226,9 +230,9 @@ class _Reader:
             return section.read(key, reader, default)
         return default
 
-    def _section(self, node: Node, known: frozenset[str]) -> Section:
+    def _section(self, node: Node, known: frozenset[str], refused: Mapping[str, str] | None = None) -> Section:
         faults: list[FaultError] = []
-        section = Section(node, known, faults=faults)
+        section = Section(node, known, refused, faults)
         for fault in faults:
             self._note(fault.place, fault.message, says_key=True)
         return section
