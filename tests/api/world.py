@@ -47,6 +47,7 @@ from tocsin.rules.arrival import Arrival
 from tocsin.rules.book import RuleBook
 from tocsin.rules.evaluation import Means
 from tocsin.rules.expanding import Site
+from tocsin.rules.files import RuleFiles, reading
 from tocsin.rules.runner import Runner
 from tocsin.rules.settings import RulesSettings
 from tocsin.runtime.clock import FixedClock
@@ -169,6 +170,8 @@ async def open_api(
     await runner.load()
     rules = RuleBook(state.rules, arrival, clock, runner)
     await rules.load()
+    files = RuleFiles(state.rule_files, runner, reading(inline), (), clock=clock, offload=inline, telemetry=telemetry)
+    await files.load()
     about = Circumstances(clock, lambda: next(secrets), inline)
     settings = BackupSettings()
     backups = Backups(Stores(samples, state), state.backups, settings, about, telemetry, places_of(settings))
@@ -189,6 +192,7 @@ async def open_api(
         erasure=Erasure(samples, state.access.record, clock),
         disk=DiskGuard(samples, state.settings, StoreSettings(), space, clock=clock, telemetry=telemetry),
         rule_groups=runner,
+        rule_files=files,
         alerts=AlertBook(state.book, hub, clock),
         scraping=ScrapeBook(state.scrape_jobs, discoverer, pool, clock),
         outbox=OutboxDesk(state.outbox, clock, Silent(), DeliverySettings()),

@@ -33,6 +33,7 @@ from tocsin.model.matcher import matches_all
 from tocsin.notify.desk import OutboxDesk
 from tocsin.promql.engine import Engine
 from tocsin.rules.book import RuleBook
+from tocsin.rules.files import RuleFiles
 from tocsin.rules.runner import Runner
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.offload import Offload
@@ -80,6 +81,7 @@ class Services:
     known_series: KnownSeries
     rules: RuleBook
     rule_groups: Runner
+    rule_files: RuleFiles
     alerts: AlertBook
     scraping: ScrapeBook
     outbox: OutboxDesk

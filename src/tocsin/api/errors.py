@@ -28,6 +28,8 @@ from tocsin.model.errors import (
 )
 from tocsin.promql.here import EvaluationError
 from tocsin.promql.parse_error import ParseError
+from tocsin.rules.files import RuleFileError
+from tocsin.rules.load import Problem
 
 STATUS_OF: Mapping[type[TocsinError], int] = {
     UserError: 400,
@@ -98,7 +100,20 @@ async def _on_tocsin_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
     if isinstance(error, ParseError):
         return problem_of(error, line=error.line, column=error.column)
+    if isinstance(error, RuleFileError):
+        return problem_of(error, problems=[_told(each) for each in error.problems])
     return problem_of(error)
+
+
+def _told(each: Problem) -> dict[str, object]:
+    place = each.place
+    return {
+        "line": place.line,
+        "column": place.column,
+        "message": each.message,
+        "group": each.group,
+        "rule": each.rule,
+    }
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:

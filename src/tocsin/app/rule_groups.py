@@ -16,6 +16,7 @@ from tocsin.model.series import FloatArray
 from tocsin.promql.engine import Engine as QueryEngine
 from tocsin.rules.evaluation import Means
 from tocsin.rules.expanding import Site
+from tocsin.rules.files import RuleFiles, reading
 from tocsin.rules.ports import AlertSink
 from tocsin.rules.runner import Runner
 
@@ -61,3 +62,20 @@ def open_runner(
         settings=settings.rules,
     )
     return Runner(means, engine.telemetry)
+
+
+def open_files(engine: Engine, stack: AsyncExitStack, runner: Runner) -> RuleFiles:
+    """Read on a thread of their own: a network file system may take its time."""
+    world = engine.world
+    thread = world.offload("rule-files", 1)
+    stack.callback(thread.close)
+    patterns = engine.settings.rules.files
+    return RuleFiles(
+        engine.state.rule_files,
+        runner,
+        reading(thread),
+        patterns,
+        clock=world.clock,
+        offload=thread,
+        telemetry=engine.telemetry,
+    )

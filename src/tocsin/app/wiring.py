@@ -22,7 +22,7 @@ from tocsin.api.stream import Hub
 from tocsin.app.backups import Backups, places_of
 from tocsin.app.config import Settings, walk
 from tocsin.app.housekeeping import Housekeeping
-from tocsin.app.rule_groups import open_runner
+from tocsin.app.rule_groups import open_files, open_runner
 from tocsin.app.scraping import Scraping, open_scraping
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
@@ -63,7 +63,7 @@ log = get_log("app")
 STATE_READERS = 4
 QUERY_THREADS = 2
 DEFAULTS_INSTALLED = "default_alerts.installed"
-RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to", "scrape.config_file")
+RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to", "scrape.config_file", "rules.files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,7 @@ class Server:
             log.warning("some changed settings wait for the next start", settings=", ".join(kept))
         scraped = await self.scraping.read(settings)  # what can fail comes first
         await self.services.rules.reload()
+        await self.services.rule_files.reload(settings.rules.files)
         configure_logs(settings.log.level, settings.log.form)
         self.engine.samples.cuts.defaults = settings.retention.lengths
         self.dispatcher.reload(route_of(settings), settings.alerts)
@@ -242,6 +243,8 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
         await runner.load()
         rules = RuleBook(state.rules, arrival, clock, runner)
         await rules.load()
+        rule_files = open_files(engine, stack, runner)
+        await rule_files.load()
         if loops and await state.settings.get(DEFAULTS_INSTALLED) is None:
             await rules.setup_default_alerts()
             installed = AuditEntry(clock.now_ms(), SYSTEM, "defaults.install", "settings")
@@ -287,6 +290,7 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
             known_series=KnownSeries(settings.ingest, seed=world.chance.getrandbits(64)),
             rules=rules,
             rule_groups=runner,
+            rule_files=rule_files,
             alerts=AlertBook(state.book, hub, clock),
             scraping=scraping.book,
             outbox=OutboxDesk(state.outbox, clock, delivery, settings.delivery),
@@ -327,6 +331,7 @@ async def open_server(  # noqa: PLR0915 - one straight line, long and dull
                 ("dispatch", dispatcher, True),
                 ("arrival", arrival, True),
                 ("rules", runner, True),
+                ("rule_files", rule_files, True),
                 ("housekeeping", housekeeping, True),
                 ("rollup", RollUpLoop(samples), True),
                 ("scrape", scraping.scraper, True),

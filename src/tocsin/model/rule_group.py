@@ -68,3 +68,13 @@ class RuleGroup:
     def labels_of(self, rule: GroupRule) -> Pairs:
         """The rule's own win over the group's."""
         return tuple((dict(self.labels) | dict(rule.labels)).items())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuleFile:
+    """A rule file that was uploaded."""
+
+    name: str
+    text: str
+    updated_by: str
+    updated_at_ms: int

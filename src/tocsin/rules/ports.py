@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from tocsin.model.alert import Alert, Change
 from tocsin.model.audit import AuditEntry
 from tocsin.model.labels import Labels
 from tocsin.model.rule import Rule
+from tocsin.model.rule_group import RuleGroup, StoredRuleFile
 from tocsin.model.series import FloatArray
 
 
@@ -78,4 +79,28 @@ class ExpressionJudge(Protocol):
 
     def summary(self) -> Mapping[int, tuple[int, int]]:
         """Rule id → how many of its alerts are pending and how many firing."""
+        ...
+
+
+class GroupJudge(Protocol):
+    """Evaluates the groups of rule files."""
+
+    async def take(self, groups: Sequence[RuleGroup], keeping: Collection[str] = ()) -> None:
+        """These and no others from now on, but for those of the files `keeping`, which stay as they are."""
+        ...
+
+
+class RuleFileStore(Protocol):
+    """Uploaded rule files, and with each change its audit entry in the same transaction. Raises StoreError."""
+
+    async def files(self) -> tuple[StoredRuleFile, ...]:
+        """By name."""
+        ...
+
+    async def put_file(self, file: StoredRuleFile, entry: AuditEntry) -> None:
+        """A new one, or in place of the one of its name."""
+        ...
+
+    async def delete_file(self, name: str, entry: AuditEntry) -> None:
+        """Raises NotFoundError."""
         ...

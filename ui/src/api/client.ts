@@ -20,6 +20,8 @@ import type {
   RetentionLoss,
   Rule,
   RuleChange,
+  RuleFile,
+  RuleGroup,
   ScrapeJob,
   SeriesStats,
   SeriesValue,
@@ -112,6 +114,13 @@ export class Client {
     this.send<Rule>('PATCH', `api/rules/${id}`, change)
   deleteRule = (id: number) => this.send<void>('DELETE', `api/rules/${id}`)
   addDefaultRules = () => this.send<{ created: Rule[] }>('POST', 'api/rules/defaults')
+
+  ruleGroups = (page: PageAsked = {}) => this.get<Page<RuleGroup>>('api/rule-groups', { ...page })
+  ruleFiles = (page: PageAsked = {}) => this.get<Page<RuleFile>>('api/rule-files', { ...page })
+  ruleFile = (name: string) => this.get<{ text: string }>(`api/rule-files/${encodeURIComponent(name)}`)
+  putRuleFile = (name: string, text: string) =>
+    this.send<RuleFile>('PUT', `api/rule-files/${encodeURIComponent(name)}`, { text })
+  deleteRuleFile = (name: string) => this.send<void>('DELETE', `api/rule-files/${encodeURIComponent(name)}`)
 
   // retention
 

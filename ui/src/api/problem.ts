@@ -4,10 +4,20 @@ export class ApiError extends Error {
     readonly status: number,
     message: string,
     readonly field: string | null = null,
+    /** What is wrong with a file, place by place. */
+    readonly problems: readonly FileProblem[] = [],
   ) {
     super(message)
     this.name = 'ApiError'
   }
+}
+
+export interface FileProblem {
+  line: number
+  column: number
+  message: string
+  group: string
+  rule: string
 }
 
 export const OFFLINE = 0
@@ -19,7 +29,8 @@ export async function problemOf(response: Response): Promise<ApiError> {
     const told = 'detail' in body ? body.detail : 'error' in body ? body.error : null // Prometheus' own paths say error
     const detail = typeof told === 'string' ? told : null
     const field = 'field' in body && typeof body.field === 'string' ? body.field : null
-    if (detail !== null) return new ApiError(response.status, detail, field)
+    const problems = 'problems' in body && Array.isArray(body.problems) ? (body.problems as FileProblem[]) : []
+    if (detail !== null) return new ApiError(response.status, detail, field, problems)
   }
   return new ApiError(response.status, plain(response.status))
 }

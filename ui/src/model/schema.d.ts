@@ -446,6 +446,74 @@ export interface paths {
         patch: operations["changeRule"];
         trace?: never;
     };
+    "/api/rule-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rule Groups
+         * @description Groups of rules with how their last evaluations went, by file and name; the saved rules come first.
+         */
+        get: operations["listRuleGroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rule-files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rule Files
+         * @description All rule files, with what is wrong with them: first those on the server's disk, then those that were uploaded.
+         */
+        get: operations["listRuleFiles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rule-files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Rule File
+         * @description The text of an uploaded file.
+         */
+        get: operations["readRuleFile"];
+        /**
+         * Put Rule File
+         * @description Upload a file, or another text for it. 422 with `problems`, each with its line and column, where it is wrong.
+         */
+        put: operations["putRuleFile"];
+        post?: never;
+        /**
+         * Delete Rule File
+         * @description Delete an uploaded file. Open alerts of its rules are closed, the series that it records end.
+         */
+        delete: operations["deleteRuleFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/alerts": {
         parameters: {
             query?: never;
@@ -1157,10 +1225,60 @@ export interface components {
             last_drop: components["schemas"]["BudgetDrop"] | null;
         };
         /**
+         * GroupedRule
+         * @description A rule that records a series or raises alerts.
+         */
+        GroupedRule: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "alerting" | "recording";
+            /** Name */
+            name: string;
+            /** Expr */
+            expr: string;
+            /**
+             * Duration
+             * @description how long a series must be there before its alert fires
+             */
+            duration: number;
+            /**
+             * Keep Firing For
+             * @description seconds
+             */
+            keep_firing_for: number;
+            /** Labels */
+            labels: {
+                [key: string]: string;
+            };
+            /** Annotations */
+            annotations: {
+                [key: string]: string;
+            };
+            /**
+             * Rule Id
+             * @description of a rule that was saved by itself
+             */
+            rule_id: number | null;
+            health: components["schemas"]["tocsin__rules__status__Health"];
+            /**
+             * Error
+             * @description why its last evaluation failed; empty where it did not
+             */
+            error: string;
+            /** Evaluated At */
+            evaluated_at: string | null;
+            /** Pending */
+            pending: number;
+            /** Firing */
+            firing: number;
+        };
+        /**
          * Health
          * @enum {string}
          */
-        Health: "unknown" | "up" | "down";
+        "Health-Input": "unknown" | "up" | "down";
         /**
          * HistoryItem
          * @description One firing, completed when it resolved.
@@ -1847,6 +1965,114 @@ export interface components {
              */
             version?: number | null;
         };
+        /** RuleFile */
+        RuleFile: {
+            /** Name */
+            name: string;
+            /**
+             * Uploaded
+             * @description whether it was uploaded; otherwise it lies on the server's disk
+             */
+            uploaded: boolean;
+            /**
+             * Groups
+             * @description groups in force: while there are problems, those from before
+             */
+            groups: number;
+            /** Rules */
+            rules: number;
+            /** Problems */
+            problems: components["schemas"]["RuleFileProblem"][];
+            /** Updated By */
+            updated_by: string;
+            /** Updated At */
+            updated_at: string | null;
+        };
+        /** RuleFileList */
+        RuleFileList: {
+            /** Items */
+            items: components["schemas"]["RuleFile"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+        };
+        /** RuleFileProblem */
+        RuleFileProblem: {
+            /**
+             * Line
+             * @description from 1; 0 where it is about the whole file
+             */
+            line: number;
+            /** Column */
+            column: number;
+            /** Message */
+            message: string;
+            /** Group */
+            group: string;
+            /** Rule */
+            rule: string;
+        };
+        /** RuleFileText */
+        RuleFileText: {
+            /**
+             * Text
+             * @description Prometheus' format of rule files, YAML or JSON
+             */
+            text: string;
+        };
+        /** RuleGroup */
+        RuleGroup: {
+            /** Name */
+            name: string;
+            /**
+             * File
+             * @description empty for the rules that were saved one by one
+             */
+            file: string;
+            /**
+             * Interval
+             * @description seconds
+             */
+            interval: number;
+            /**
+             * Query Offset
+             * @description seconds
+             */
+            query_offset: number;
+            /** Limit */
+            limit: number;
+            /** Evaluated At */
+            evaluated_at: string | null;
+            /**
+             * Duration
+             * @description how long the last evaluation took
+             */
+            duration: number;
+            /**
+             * Evaluations
+             * @description since the start
+             */
+            evaluations: number;
+            /**
+             * Missed
+             * @description evaluations left out because the one before took too long
+             */
+            missed: number;
+            /** Rules */
+            rules: components["schemas"]["GroupedRule"][];
+        };
+        /** RuleGroupList */
+        RuleGroupList: {
+            /** Items */
+            items: components["schemas"]["RuleGroup"][];
+            /**
+             * Next
+             * @description pass it as `cursor` to get the next page; null on the last
+             */
+            next: string | null;
+        };
         /** RuleList */
         RuleList: {
             /** Items */
@@ -2142,7 +2368,7 @@ export interface components {
             discovered: {
                 [key: string]: string;
             };
-            health: components["schemas"]["Health"] | null;
+            health: components["schemas"]["tocsin__ingest__scrape__scraper__Health"] | null;
             /**
              * Error
              * @description why the last scrape failed, or why the target is dropped
@@ -2348,6 +2574,16 @@ export interface components {
              */
             next: string | null;
         };
+        /**
+         * Health
+         * @enum {string}
+         */
+        tocsin__ingest__scrape__scraper__Health: "unknown" | "up" | "down";
+        /**
+         * Health
+         * @enum {string}
+         */
+        tocsin__rules__status__Health: "unknown" | "ok" | "err";
     };
     responses: never;
     parameters: never;
@@ -3363,6 +3599,169 @@ export interface operations {
             };
         };
     };
+    listRuleGroups: {
+        parameters: {
+            query?: {
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleGroupList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRuleFiles: {
+        parameters: {
+            query?: {
+                /** @description items on a page */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleFileList"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readRuleFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleFileText"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putRuleFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleFileText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleFile"];
+                };
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteRuleFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error, with a sentence for a person */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAlerts: {
         parameters: {
             query?: {
@@ -3744,7 +4143,7 @@ export interface operations {
                 /** @description of this job alone */
                 job?: string | null;
                 /** @description active targets in this state alone */
-                health?: components["schemas"]["Health"] | null;
+                health?: components["schemas"]["Health-Input"] | null;
                 /** @description items on a page */
                 limit?: number;
                 /** @description `next` of the page before */

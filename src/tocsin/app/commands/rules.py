@@ -6,14 +6,18 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from tocsin.app.commands.asking import all_items
+from tocsin.app.commands.asking import all_items, call
 from tocsin.app.commands.options import DEFAULT_DATA_DIR, AsJson, Config, DataDir
 from tocsin.app.commands.printing import print_json, print_table
+from tocsin.model.errors import UserError
 
 app = typer.Typer(help="What is watched, and when it is wrong.", no_args_is_help=True)
+
+RuleFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files in Prometheus' format.")]
 
 
 @app.command("list")
@@ -46,7 +50,45 @@ def rules_export(
         output.write_text(text, encoding="utf-8")
 
 
-RuleFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files in Prometheus' format.")]
+@app.command("groups")
+def rules_groups(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the groups of rules, and how their last evaluations went."""
+    groups = all_items(config, data_dir, "/api/rule-groups")
+    if as_json:
+        print_json({"items": groups, "next": None})
+    elif not groups:
+        print("There are no groups of rules.")
+    else:
+        failing = [sum(rule["health"] == "err" for rule in group["rules"]) for group in groups]
+        rows = [
+            {**group, "rules": len(group["rules"]), "failing": wrong, "file": group["file"] or "-"}
+            for group, wrong in zip(groups, failing, strict=True)
+        ]
+        print_table(rows, ["file", "name", "interval", "rules", "failing", "missed", "evaluated_at"])
+
+
+@app.command("import")
+def rules_import(
+    files: RuleFiles,
+    name: Annotated[str, typer.Option(help="Under this name, for a single file; otherwise under its own.")] = "",
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Upload rule files: their rules are evaluated from then on. The same name again replaces the file."""
+    from tocsin.app.rule_files import check_files
+
+    if name and len(files) > 1:
+        raise UserError("Say --name for one file at a time.")
+    checked = check_files(files)
+    for problem in (problem for one in checked for problem in one.problems):
+        print(problem, file=sys.stderr)
+    if any(one.problems for one in checked):
+        raise UserError("Nothing was uploaded.")
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        path = f"/api/rule-files/{quote(name or file.name, safe='')}"
+        taken = call(config, data_dir, "PUT", path, json={"text": text})
+        print(f"{taken['name']}: {taken['groups']} groups, {taken['rules']} rules.")
 
 
 @app.command("check")

@@ -21,6 +21,7 @@ from tocsin.store.state.migrate import migrate
 from tocsin.store.state.outbox import Outbox
 from tocsin.store.state.reseal import Seen, seal_again
 from tocsin.store.state.retention import Policies
+from tocsin.store.state.rule_files import RuleFiles
 from tocsin.store.state.rules import Rules
 from tocsin.store.state.scrape import ScrapeJobs
 from tocsin.store.state.settings import StoredSettings
@@ -36,6 +37,7 @@ class State:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.rules = Rules(database)
+        self.rule_files = RuleFiles(database)
         self.alerts = Alerts(database)
         self.book = AlertBook(database)
         self.outbox = Outbox(database)
