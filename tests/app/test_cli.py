@@ -72,6 +72,24 @@ def test_rules_are_exported_as_a_file_that_is_right(server: ServerProcess, tmp_p
     assert "alert: High CPU Usage" in (tmp_path / "rules.yml").read_text()
 
 
+def test_rule_files_are_imported_listed_exported_and_deleted(server: ServerProcess, tmp_path: Path) -> None:
+    good, bad = tmp_path / "web.yml", tmp_path / "bad.yml"
+    good.write_text("groups: [{name: cli, rules: [{record: one, expr: '1'}]}]")
+    bad.write_text("groups: [{name: cli, rules: [{record: one, expr: '1 +'}]}]")
+    refused = tocsin("rules", "import", str(bad), str(good), "--data-dir", str(server.data_dir))
+    assert (refused.returncode, "bad.yml:1:54: group 'cli', rule 'one': expr: " in refused.stderr) == (1, True)
+    assert server.run("rules", "files") == "There are no rule files.\n"
+    assert server.run("rules", "import", str(good)) == "web.yml: 1 groups, 1 rules.\n"
+    (file,) = json.loads(server.run("rules", "files", "--json"))["items"]
+    assert (file["name"], file["uploaded"], file["problems"]) == ("web.yml", True, [])
+    assert "web.yml" in server.run("rules", "files")
+    assert "cli" in [group["name"] for group in json.loads(server.run("rules", "groups", "--json"))["items"]]
+    assert "cli" in server.run("rules", "groups")
+    assert server.run("rules", "export", "--file", "web.yml") == good.read_text()
+    assert server.run("rules", "delete-file", "web.yml") == ""
+    assert json.loads(server.run("rules", "files", "--json"))["items"] == []
+
+
 def test_a_retention_policy_is_previewed_set_listed_and_deleted(server: ServerProcess) -> None:
     hours_ago = [str(time.time() - hours * 3_600) for hours in (1, 30, 60)]  # noqa: TID251 - the server's own clock
     for at in hours_ago:

@@ -33,17 +33,21 @@ def rules_list(as_json: AsJson = False, config: Config = None, data_dir: DataDir
 @app.command("export")
 def rules_export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Into this file, not to the terminal.")] = None,
+    file: Annotated[str | None, typer.Option("--file", help="Instead, the uploaded file of this name.")] = None,
     config: Config = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Write the rules that are on as a rule file, for Prometheus, promtool or another tocsin."""
+    """Write the saved rules that are on as a rule file, for Prometheus, promtool or another tocsin."""
     from tocsin.app.rule_files import exported
 
-    rules = all_items(config, data_dir, "/api/rules")
-    text = exported(rules)
-    off = sum(not rule["enabled"] for rule in rules)
-    if off:
-        print(f"{off} rules that are off are left out.", file=sys.stderr)
+    if file is not None:
+        text = call(config, data_dir, "GET", _uploaded(file))["text"]
+    else:
+        rules = all_items(config, data_dir, "/api/rules")
+        text = exported(rules)
+        off = sum(not rule["enabled"] for rule in rules)
+        if off:
+            print(f"{off} rules that are off are left out.", file=sys.stderr)
     if output is None:
         print(text, end="")
     else:
@@ -86,9 +90,38 @@ def rules_import(
         raise UserError("Nothing was uploaded.")
     for file in files:
         text = file.read_text(encoding="utf-8")
-        path = f"/api/rule-files/{quote(name or file.name, safe='')}"
-        taken = call(config, data_dir, "PUT", path, json={"text": text})
+        taken = call(config, data_dir, "PUT", _uploaded(name or file.name), json={"text": text})
         print(f"{taken['name']}: {taken['groups']} groups, {taken['rules']} rules.")
+
+
+@app.command("files")
+def rules_files(as_json: AsJson = False, config: Config = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the rule files, on the server's disk and uploaded, and what is wrong with them."""
+    files = all_items(config, data_dir, "/api/rule-files")
+    if as_json:
+        print_json({"items": files, "next": None})
+    elif not files:
+        print("There are no rule files.")
+    else:
+        print_table(files, ["name", "uploaded", "groups", "rules", "updated_by", "updated_at"])
+    for file in files if not as_json else ():
+        for problem in file["problems"]:
+            print(f"{file['name']}:{problem['line']}:{problem['column']}: {problem['message']}")
+
+
+@app.command("delete-file")
+def rules_delete_file(
+    name: Annotated[str, typer.Argument(help="The uploaded file's name.")],
+    config: Config = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Delete an uploaded rule file: open alerts of its rules are closed, what it records ends."""
+    call(config, data_dir, "DELETE", _uploaded(name))
+    print(f"Deleted {name}.", file=sys.stderr)
+
+
+def _uploaded(name: str) -> str:
+    return f"/api/rule-files/{quote(name, safe='')}"
 
 
 @app.command("check")
