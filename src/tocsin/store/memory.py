@@ -41,7 +41,7 @@ from tocsin.store.samples.blocks import (
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.dump import Piece, StoredPart
 from tocsin.store.samples.enforcement import RAW, Loss, Partition, Removed, shortened
-from tocsin.store.samples.gathering import Samples, Selections, check_samples, gather
+from tocsin.store.samples.gathering import Sampler, Samples, Selections, check_samples, gather
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.native import Columns
 from tocsin.store.samples.retention import last_day_past
@@ -428,7 +428,7 @@ class _Column:
 
 
 @dataclass(frozen=True, slots=True)
-class _MemorySampler:
+class _MemorySampler(Sampler):
     columns: Mapping[int, _Column]
 
     how = "memory"

@@ -90,6 +90,14 @@ class StoreSettings:
     read_memory_max_mb: int = field(
         default=1_024, metadata={"doc": "Megabytes of memory that one read may take inside the engine."}
     )
+    head_mb: int = field(
+        default=64,
+        metadata={
+            "doc": "Megabytes of memory for the newest samples of all series, about 2 bytes each, so that queries, "
+            "rules and charts of recent times need not read the disk; beyond it the oldest make way. 0: none. Not "
+            "with a server, as others may write to it."
+        },
+    )
     cache_mb: int = field(
         default=32, metadata={"doc": "Megabytes that the engine may keep of marks, and again of primary indexes."}
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from tocsin.model.errors import LimitError, TransientError
 from tocsin.model.matcher import Matcher
-from tocsin.model.series import FloatArray, IdArray, SeriesBlock, TimeArray
+from tocsin.model.series import STALE, FloatArray, IdArray, SeriesBlock, TimeArray
 from tocsin.promql import windows
 from tocsin.promql.frame import LabelFrame, RowArray
 from tocsin.promql.ports import Answers, Ask, Budget, Gathered, Source
@@ -23,6 +23,8 @@ REMEMBERED_MAX = 2_000
 """Selectors whose series are remembered."""
 REMEMBERED_SERIES_MAX = 1_000_000
 """Series of all of them together: about 60 bytes each."""
+
+_STALE_BITS = np.array([STALE]).view(np.uint64)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,11 @@ class Selections:
         self._version = -1
         self._known: dict[tuple[Matcher, ...], Found] = {}
         self._series = 0
+
+    def known(self, matchers: tuple[Matcher, ...]) -> int | None:
+        """How many series there are; None where they would have to be looked for."""
+        found = self._known.get(matchers) if self._version == self._index.version else None
+        return None if found is None else len(found.ids)
 
     def find(self, matchers: tuple[Matcher, ...], series_max: int) -> Found:
         """Raises LimitError where they are more than may be read, UserError for a pattern that is none."""
@@ -75,6 +82,19 @@ class Sampler(Protocol):
         """As `Source.how` says it."""
         ...
 
+    def split(self, ids: IdArray, after_ms: int) -> Sequence[tuple[Sampler, RowArray | None]]:
+        """Who reads the samples after that moment, of which of the series: their places; None is all."""
+        del ids, after_ms
+        return [(self, None)]
+
+    def latest(self, ids: IdArray, after_ms: int, until_ms: int) -> tuple[TimeArray, FloatArray] | None:
+        """(times int64[n], values float64[n]) of the newest sample of each with after < time ≤ until.
+
+        The time is `after` where there is none. None where all samples must be read to know.
+        """
+        del ids, after_ms, until_ms
+        return None
+
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
         """Samples with after < time ≤ until of all the series, some series at a time: (the first one's place, theirs).
 
@@ -103,23 +123,69 @@ def gather(
     answers: Answers = {}
     left = budget.samples_max
     for together in _together(asks):
-        began_s = monotonic_s()
         found = founds[together[0]]
-        drafts = [_Draft.of(ask, found.frame) for ask in together]
-        read = 0
+        reading = _Reading(
+            [_Draft.of(ask, found.frame) for ask in together],
+            max(ask.grid.end_ms for ask in together),
+            left,
+            lambda: check_time(budget, monotonic_s),
+            monotonic_s,
+        )
         after_ms = min(ask.after_ms for ask in together)
-        until_ms = max(ask.grid.end_ms for ask in together)
         for kept_after_ms, rows in _parts(cuts, found.ids, now_ms, after_ms):
             ids = found.ids if rows is None else found.ids[rows]
-            check_time(budget, monotonic_s)
-            for first, samples in sampler.slices(ids, kept_after_ms, until_ms, left - read):
-                read += int(samples.offsets[-1] - samples.offsets[0])
-                for draft in drafts:
-                    draft.take(samples, first, rows)
-        left -= read
-        source = Source(sampler.how, len(found.ids), read, monotonic_s() - began_s)
-        answers |= {draft.ask: Gathered(draft.done(), (source,)) for draft in drafts}
+            for reader, some in sampler.split(ids, kept_after_ms):
+                reading.read(reader, ids if some is None else ids[some], kept_after_ms, _within(rows, some))
+        left -= sum(source.samples for source in reading.sources)
+        answers |= {draft.ask: Gathered(draft.done(), tuple(reading.sources)) for draft in reading.drafts}
     return answers
+
+
+def _within(rows: RowArray | None, some: RowArray | None) -> RowArray | None:
+    """Places among the rows as places among all; None is all of them."""
+    if rows is None or some is None:
+        return some if rows is None else rows
+    return rows[some]
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """Asks of the same series that are answered together."""
+
+    drafts: list[_Draft]
+    until_ms: int
+    samples_max: int
+    check_time: Callable[[], None]
+    monotonic_s: Callable[[], float]
+    sources: list[Source] = field(default_factory=list)
+
+    def read(self, sampler: Sampler, ids: IdArray, after_ms: int, rows: RowArray | None) -> None:
+        """Those series; `rows` are their places in the answer, None where they are all of them."""
+        began_s = self.monotonic_s()
+        self.check_time()
+        read = self._latest(sampler, ids, after_ms, rows)
+        if read is None:
+            left = self.samples_max - sum(source.samples for source in self.sources)
+            read = 0
+            for first, samples in sampler.slices(ids, after_ms, self.until_ms, left):
+                self.check_time()
+                read += int(samples.offsets[-1] - samples.offsets[0])
+                for draft in self.drafts:
+                    draft.take(samples, first, rows)
+        self.sources.append(Source(sampler.how, len(ids), read, self.monotonic_s() - began_s))
+
+    def _latest(self, sampler: Sampler, ids: IdArray, after_ms: int, rows: RowArray | None) -> int | None:
+        """How many samples were looked at; None where that is not enough to answer."""
+        ask = self.drafts[0].ask
+        if len(self.drafts) > 1 or ask.function != "newest" or ask.grid.count > 1:
+            return None
+        found = sampler.latest(ids, after_ms, self.until_ms)
+        if found is None:
+            return None
+        times, values = found
+        there = times > after_ms
+        self.drafts[0].take_latest(values, there & (values.view(np.uint64) != _STALE_BITS), rows)
+        return int(np.count_nonzero(there))
 
 
 def check_points(series: int, steps: int, points_max: int) -> None:
@@ -197,6 +263,11 @@ class _Draft:
         windows.reduce_into(*block, values, present, params=ask.params)
         self.values[rows[first : first + count]] = values
         self.present[rows[first : first + count]] = present
+
+    def take_latest(self, values: FloatArray, present: BoolArray, rows: RowArray | None) -> None:
+        places = slice(None) if rows is None else rows
+        self.values[places, 0] = values
+        self.present[places, 0] = present
 
     def done(self) -> Vector | Ranges:
         if self.ask.function:

@@ -17,7 +17,7 @@ from tocsin.model.matcher import Matcher, MatchOp, matches_all
 from tocsin.model.series import Cardinality, IdArray, TimeArray
 from tocsin.promql.frame import LabelFrame
 from tocsin.store.samples.journal import NewSeries
-from tocsin.store.samples.table import NEVER_LAST, Ordinals, SeriesTable
+from tocsin.store.samples.table import NEVER_FIRST, NEVER_LAST, Ordinals, SeriesTable
 
 FEW = 100
 """Up to so many candidates are looked at one by one."""
@@ -237,9 +237,10 @@ class LabelIndex:
         return (self._table,) if self._heir is None else (self._table, self._heir)
 
     def lasts(self, ids: IdArray) -> TimeArray:
-        """int64[n]: the time of the last sample of each of these known series."""
+        """int64[n]: the time of the last sample of each of these series, NEVER_FIRST of those that are not known."""
         table = self._table
-        return np.asarray(table.last.data[table.ordinals(ids)])
+        ordinals = table.ordinals(ids)
+        return np.where(ordinals < 0, NEVER_FIRST, table.last.data[ordinals])
 
     def forget(self, ids: IdArray, lasts: TimeArray | None = None) -> IdArray:
         """Series that are found no more; returns those of them that were known.

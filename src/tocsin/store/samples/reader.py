@@ -14,15 +14,18 @@ from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
 from tocsin.store.samples.decimal import values_of
 from tocsin.store.samples.engine import IDS, Connection
-from tocsin.store.samples.gathering import TIMED_OUT, Samples, check_samples
+from tocsin.store.samples.gathering import TIMED_OUT, Sampler, Samples, check_samples
 from tocsin.store.samples.native import Columns, Shape
 from tocsin.store.samples.rollup import RESOLUTIONS, Plan, Span
 from tocsin.store.samples.schema import ROWS, SAMPLES
+from tocsin.store.samples.table import NEVER_LAST
 
 T = TypeVar("T")
 
 _COUNT = Shape({"n": "UInt64"})
 _STEPS = Shape({"id": "UInt64", "k": "Int64", "low": "Float64", "mean": "Float64", "high": "Float64"})
+
+_NEWEST = Shape({"n": "UInt64", "t": "Int64"})
 
 FEW_SERIES = 32
 
@@ -112,12 +115,18 @@ def _by_id(parts: Sequence[Columns], shape: Shape) -> Columns:
     return {name: np.concatenate([part[name] for part in parts])[order] for name in shape.types}
 
 
+def newest_ms(connection: Connection) -> int:
+    """No sample is later; the engine knows without reading any. Far in the past where there is none."""
+    found = connection.read("select count() as n, max(t) as t from samples", _NEWEST)
+    return int(found["t"][0]) if found["n"][0] else NEVER_LAST
+
+
 SLICE_ROWS = 1_000_000
 """Rows that are read at once, 17 bytes each from the engine and as much again as times and values."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSampler:
+class EngineSampler(Sampler):
     """Reads samples from the engine for `gathering`, which reduces each slice before the next one is read."""
 
     connection: Connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from tocsin.model.duration import DAY_MS, HOUR_MS, Duration
-from tocsin.model.errors import StoreError
+from tocsin.model.errors import LimitError, StoreError
 from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher
 from tocsin.model.retention import Lengths, Policy, Resolution
@@ -25,7 +25,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, dump, enforcement, erasing, gathering, reader, retention, rollup
+from tocsin.store.samples import catalog, dump, enforcement, erasing, gathering, layers, reader, retention, rollup
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.decimal import Exponents
@@ -47,6 +47,12 @@ T = TypeVar("T")
 
 FORGOTTEN_AT_ONCE = 2_000
 """Series that are forgotten before others have a turn, in about 2 ms."""
+
+WARM_MS = HOUR_MS
+WARMED_AT_ONCE = 500
+"""Series that are read into memory at once after the start, in about 0.1 s."""
+SMALL_ASKS, SMALL_POINTS, SMALL_SPAN_MS = 16, 1_000, 20 * HOUR_MS
+"""Asks, series times steps and series times milliseconds that are answered at once: about 0.1 ms together each."""
 
 _ONE = Shape({"one": "UInt64"})
 _SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
@@ -101,6 +107,9 @@ class SampleStore:
         self._parts = parts
         self._index = parts.index
         self._selections = gathering.Selections(parts.index)
+        self.newest: layers.Newest | None = None
+        """What is held in memory; None where nothing is."""
+        self._warming: asyncio.Task[None] | None = None
         self._metrics = parts.metrics
         self._settings = settings
         self.cuts = parts.cuts
@@ -148,6 +157,7 @@ class SampleStore:
         )
         self._known = telemetry.gauge("store_series", "Series in the index.")
         self._known.set_function(lambda: len(parts.index))
+        self._telemetry = telemetry
 
     @classmethod
     async def open(
@@ -176,6 +186,7 @@ class SampleStore:
         )
         try:
             await write.run(store._replay)
+            await write.run(store._begin_head)
         except BaseException:
             await write.run(parts.close)
             raise
@@ -185,10 +196,15 @@ class SampleStore:
             series=len(store._index),
             encrypted=vault is not None and not settings.url,
         )
+        if store.newest is not None:
+            store._warming = asyncio.create_task(store._warm(store.newest), name="store warming")
         return store
 
     async def close(self) -> None:
         """Commit what was accepted, then let go of the path."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         try:
             await self._commit.close()
             await self._staging.close()
@@ -275,6 +291,7 @@ class SampleStore:
             parts.append(self._index.forget(ids[some], None if lasts is None else lasts[some]))
             await asyncio.sleep(0)
         gone = np.concatenate([ids[:0], *parts])
+        self._let_go(gone)
         if len(gone):
             await self._staging.flush()  # what was committed before it was forgotten is not to come later
             await self._write.run(self._bury, gone)
@@ -304,6 +321,7 @@ class SampleStore:
             if not len(ids):
                 return 0
             gone = self._index.forget(ids)
+            self._let_go(ids)
             await self._staging.flush()
             await self._write.run(self._begin_erasing, ids)
             await self._enforcer.finished(erasing.TABLES)
@@ -317,6 +335,7 @@ class SampleStore:
     def _begin_erasing(self, ids: IdArray) -> None:
         """On the write thread. The labels of series that have come back since stay."""
         erasing.begin(self._parts.writing, ids, self._index.forgotten(ids))
+        self._let_go(ids)
 
     async def append(self, batch: SampleBatch) -> None:
         """Returns when every row is durable. Raises QueueFullError or StoreError."""
@@ -339,19 +358,37 @@ class SampleStore:
         """The port of PromQL's engine: see `promql.ports.SeriesSource`."""
 
         def fetch(connection: Connection) -> Answers:
-            sampler = reader.EngineSampler(connection, lambda: seconds_left(budget, self._clock.monotonic_s))
-            return gathering.gather(
-                asks,
-                self._selections,
-                self.cuts,
-                sampler,
-                budget,
-                now_ms=now_ms,
-                monotonic_s=self._clock.monotonic_s,
-            )
+            engine = reader.EngineSampler(connection, lambda: seconds_left(budget, self._clock.monotonic_s))
+            if self.newest is not None:
+                with suppress(layers.NotHeldError):  # raised where something had to make way meanwhile
+                    return self._gather(asks, layers.LayeredSampler(self.newest, engine), budget, now_ms)
+            return self._gather(asks, engine, budget, now_ms)
 
         now_ms = self._clock.now_ms()
+        if self.newest is not None:
+            held = layers.HeadSampler(self.newest)
+            with suppress(layers.NotHeldError):
+                if self._small(asks):
+                    return self._gather(asks, held, budget, now_ms)
+                return await self._read.run(self._gather, asks, held, budget, now_ms)
         return await self._reading(fetch)
+
+    def _gather(self, asks: Sequence[Ask], sampler: gathering.Sampler, budget: Budget, now_ms: int) -> Answers:
+        return gathering.gather(
+            asks, self._selections, self.cuts, sampler, budget, now_ms=now_ms, monotonic_s=self._clock.monotonic_s
+        )
+
+    def _small(self, asks: Sequence[Ask]) -> bool:
+        """Whether to answer from memory takes less than to wake a thread for it, about 0.1 ms."""
+        if len(asks) > SMALL_ASKS or self.cuts.rules.policies:
+            return False
+        for ask in asks:
+            series = self._selections.known(ask.matchers)
+            if series is None or series * ask.grid.count > SMALL_POINTS:
+                return False
+            if series * (ask.grid.end_ms - ask.after_ms) > SMALL_SPAN_MS:
+                return False
+        return True
 
     async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:
         def fetch(connection: Connection) -> SeriesBlock:
@@ -390,7 +427,10 @@ class SampleStore:
 
     async def keep(self, policies: tuple[Policy, ...]) -> None:
         """From now on nothing past these policies is returned, nor past the defaults where none of them fits."""
+        before = self.cuts.rules.policies
         await self._read.run(self.cuts.keep, policies)
+        if before and policies != before and self.newest is not None:
+            self.newest.head.clear()  # of what was past the old ones some is gone for good
 
     async def clean_up(self, at_ms: int) -> int:
         """Drop the days that are past for every series; returns how many stored samples went with them.
@@ -482,6 +522,8 @@ class SampleStore:
     async def drop(self, some: Sequence[enforcement.Partition], at_ms: int) -> None:
         """These partitions, whatever the retention says. What past days hold is rolled up before where that works."""
         days = sorted(one.number for one in some if one.table is enforcement.RAW)
+        if days and self.newest is not None:
+            self.newest.head.clear()
         over = [day for day in days if day < at_ms // DAY_MS]
         if over:
             async with self._rolling:
@@ -593,7 +635,40 @@ class SampleStore:
         new = self._index.unsaved(batch.ids)
         self._staging.commit(new, batch)
         self._index.saved(new)
+        if self.newest is not None:
+            self.newest.commit(batch)
         self._index.touch(batch.ids, batch.times)
+
+    def _let_go(self, ids: IdArray) -> None:
+        if self.newest is not None:
+            self.newest.forget(ids)
+
+    def _begin_head(self) -> None:
+        """On the write thread, after all that was acknowledged before has reached the engine."""
+        if self._parts.journal is None or not self._settings.head_mb:  # where others write too it would not be all
+            return
+        opened_ms = reader.newest_ms(self._parts.writing)
+        newest = self.newest = layers.Newest(self._index, self._settings.head_mb << 20, opened_ms)
+        for name, doc, of in (
+            ("series", "Series of which samples are held in memory.", lambda: len(newest.head)),
+            ("samples", "Samples that are held in memory.", lambda: newest.head.samples),
+            ("bytes", "Bytes of memory that they take.", lambda: newest.head.bytes),
+            ("horizon_seconds", "Unix time below which samples had to make way.", lambda: newest.horizon_s),
+        ):
+            self._telemetry.gauge(f"store_head_{name}", doc).set_function(of)
+
+    async def _warm(self, newest: layers.Newest) -> None:
+        """What the engine has of the last hour is held in memory too: some series at a time, once."""
+        from_ms = self._clock.now_ms() - WARM_MS
+        ids = await self._read.run(self._index.find, (), from_ms)
+        try:
+            for at in range(0, len(ids), WARMED_AT_ONCE):
+                if newest.crowded:
+                    return
+                some = ids[at : at + WARMED_AT_ONCE]
+                await self._folding(partial(layers.warm, newest=newest, ids=some, from_ms=from_ms))
+        except (StoreError, LimitError) as error:
+            log.warning("samples of before the start stay on the disk alone", reason=str(error))
 
     def _insert(self, series: NewSeries, batches: Sequence[SampleBatch]) -> None:
         """On the write thread: the series before their samples."""
