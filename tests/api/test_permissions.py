@@ -45,6 +45,21 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/v1/import/prometheus"): WRITERS,
     ("POST", "/v1/metrics"): WRITERS,
     ("POST", "/api/v1/otlp/v1/metrics"): WRITERS,
+    ("POST", "/api/v1/read"): READERS,
+    ("GET", "/federate"): READERS,
+    ("GET", "/api/v1/label/{name:path}/values"): READERS,
+    ("GET", "/api/v1/metadata"): READERS,
+    ("GET", "/api/v1/rules"): READERS,
+    ("GET", "/api/v1/alerts"): READERS,
+    ("GET", "/api/v1/targets"): READERS,
+    ("GET", "/api/v1/targets/metadata"): READERS,
+    ("GET", "/api/v1/scrape_pools"): READERS,
+    ("GET", "/api/v1/alertmanagers"): READERS,
+    ("GET", "/api/v1/status/buildinfo"): READERS,
+    ("GET", "/api/v1/status/runtimeinfo"): READERS,
+    ("GET", "/api/v1/status/flags"): READERS,
+    ("GET", "/api/v1/status/config"): READERS,
+    ("GET", "/api/v1/status/tsdb"): READERS,
     ("GET", "/query"): WRITERS,
     ("POST", "/query"): WRITERS,
     ("GET", "/api/metrics"): READERS,
@@ -58,8 +73,13 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     **{
         (method, f"/api/v1/{path}"): READERS
         for method in ("GET", "POST")
-        for path in ("query", "query_range", "query_exemplars")
+        for path in ("query", "query_range", "query_exemplars", "series", "labels", "format_query", "parse_query")
     },
+    ("GET", "/api/rule-groups"): READERS,
+    ("GET", "/api/rule-files"): READERS,
+    ("GET", "/api/rule-files/{name}"): READERS,
+    ("PUT", "/api/rule-files/{name}"): EDITORS,
+    ("DELETE", "/api/rule-files/{name}"): EDITORS,
     ("GET", "/api/rules"): READERS,
     ("POST", "/api/rules"): EDITORS,
     ("POST", "/api/rules/defaults"): EDITORS,

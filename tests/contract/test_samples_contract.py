@@ -344,6 +344,25 @@ async def test_cardinality_counts_series_and_values(store: AnyStore) -> None:
     assert (told.labels, told.pairs) == ((("__name__", 2),), (("__name__", "system.cpu.usage", 2),))
 
 
+async def test_cardinality_is_also_told_of_some_series(store: AnyStore) -> None:
+    await put(store, (CPU, NOW, 1.0), (CPU_B, NOW + 5, 2.0), (DISK, NOW + 9, 3.0))
+    told = await store.cardinality(1, named("system.cpu.usage"))
+    assert (told.series, told.metrics) == (2, (("system.cpu.usage", 2),))
+    assert (told.first_ms, told.last_ms) == (NOW, NOW + 5)
+    assert (await store.cardinality(1, named("none"))).last_ms is None
+
+
+async def test_frames_hold_the_labels_of_several_selectors_in_order(store: AnyStore) -> None:
+    await put(store, (DISK, NOW, 3.0), (CPU_B, NOW, 2.0), (CPU, NOW, 1.0))
+    asked = [named("system.cpu.usage"), [parse_matcher('__name__=~".+"')]]
+    every = sorted((CPU, CPU_B, DISK), key=lambda labels: labels.pairs)
+    assert list(await store.frame(asked)) == every
+    assert list(await store.frame(asked, limit=2)) == every[:2]
+    assert list(await store.frame(asked[:1], NOW, NOW)) == [one for one in every if one.name == CPU.name]
+    assert list(await store.frame(asked, NOW + 2 * DAY_MS)) == []
+    assert list(await store.frame([])) == []
+
+
 async def test_a_forgotten_series_is_gone_until_it_comes_again(store: AnyStore) -> None:
     await put(store, (CPU, NOW, 1.0), (DISK, NOW, 2.0))
     generation = store.generation

@@ -35,6 +35,9 @@ BULK_PATHS = frozenset(
 )
 """Paths that take samples in bulk: large, and compressed where the sender likes."""
 
+PACKED_PATHS = BULK_PATHS | {"/api/v1/read"}
+"""Paths whose bodies may be packed: small ones too, where their protocol packs them always."""
+
 CLIENT_LEFT = 499
 """Counted as the status of a request whose sender left before the end; nobody hears it."""
 
@@ -91,11 +94,11 @@ class Envelope:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        bulk = scope["path"] in BULK_PATHS
+        bulk, packable = scope["path"] in BULK_PATHS, scope["path"] in PACKED_PATHS
         limit = self._body_max if bulk else min(SMALL_BODY_MAX, self._body_max)
         encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity") and not (bulk and encoding in BULK_ENCODINGS):
-            accepted = ", ".join(BULK_ENCODINGS) if bulk else "identity"
+        if encoding not in ("", "identity") and not (packable and encoding in BULK_ENCODINGS):
+            accepted = ", ".join(BULK_ENCODINGS) if packable else "identity"
             detail = f"Content-Encoding {encoding!r} is not understood here; use {accepted}."
             await problem(415, detail, headers={"Accept-Encoding": accepted})(scope, receive, send)
         elif (length := headers.get("content-length", "")).isdigit() and int(length) > limit:

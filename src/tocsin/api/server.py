@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from tocsin.api.deps import Services, Wiring
@@ -23,6 +25,7 @@ from tocsin.api.routes import (
     backups,
     collectd,
     erasure,
+    federate,
     history,
     influx,
     lines,
@@ -31,7 +34,12 @@ from tocsin.api.routes import (
     otlp,
     outbox,
     people,
+    prometheus_rules,
+    prometheus_series,
+    prometheus_status,
+    prometheus_targets,
     promql,
+    remote_read,
     remote_write,
     retention,
     rule_groups,
@@ -72,6 +80,12 @@ FAMILIES = (
     otlp,
     collectd,
     promql,
+    prometheus_series,
+    prometheus_rules,
+    prometheus_targets,
+    prometheus_status,
+    federate,
+    remote_read,
 )
 
 FORMS: dict[str, ErrorForm | None] = {
@@ -86,12 +100,14 @@ def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) 
     """`site` is where the built UI lies; it is read here, once."""
     envelope = Middleware(Envelope, clock=services.clock, telemetry=services.telemetry, body_max=settings.body_max)
     restated = Middleware(RestatedErrors, forms=FORMS)
+    cors = [_cors(settings.cors_origins)] if settings.cors_origins else []
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
+            *cors,
             restated,
             envelope,
             Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL),
@@ -104,6 +120,17 @@ def build_api(services: Services, settings: ServerSettings, site: Path = BUILT) 
     app.router.routes.extend(site_routes(read_site(site)))
     app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # FastAPI's way to give another document
     return app
+
+
+def _cors(origins: Sequence[str]) -> Middleware:
+    """Pages of these origins may ask with a token; a browser sends them no cookie of ours."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_headers=["Accept", "Authorization", "Content-Type"],
+        expose_headers=["Date", "Retry-After"],
+    )
 
 
 def add_routes(app: FastAPI) -> None:

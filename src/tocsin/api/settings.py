@@ -31,6 +31,11 @@ class ServerSettings:
         metadata={"doc": "`auto`: the cookie is marked Secure where the page came over https; `always`; `never`"},
     )
 
+    cors_origins: tuple[str, ...] = field(
+        default=(),
+        metadata={"doc": "origins such as `https://dash.example` whose pages may ask with a token; `*`: every one"},
+    )
+
     def __post_init__(self) -> None:
         """Raises UserError that says which setting is wrong."""
         parse_listen(self.listen)
@@ -40,6 +45,8 @@ class ServerSettings:
             raise UserError("body_max must be at least 1 byte.", field="body_max")
         if self.secure_cookies not in SECURE_COOKIES:
             raise UserError(f"secure_cookies must be one of {', '.join(SECURE_COOKIES)}.", field="secure_cookies")
+        for origin in self.cors_origins:
+            check_origin(origin)
         for network in self.trusted_proxies:
             parse_network(network)
 
@@ -50,6 +57,13 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise UserError(f"{text!r} is no address to listen on; write it like 127.0.0.1:8627.", field="listen")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - `:8627` is how one asks for every interface
+
+
+def check_origin(text: str) -> None:
+    """Raises UserError."""
+    parts = urlsplit(text)
+    if text != "*" and (text != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https")):
+        raise UserError(f"{text!r} is no origin; write it like https://dash.example.", field="cors_origins")
 
 
 def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ RENDERED_AT_ONCE_MAX = 5_000
 PACKED_MIN = 32_768
 """Bytes from which an answer is packed on a thread rather than by the middleware, which is on the loop."""
 GZIP_LEVEL = 1
+TRUNCATED = "results truncated due to limit"
 _STALE_BITS = np.float64(STALE).view(np.uint64)
 
 _ERROR_TYPES = {
@@ -45,24 +46,33 @@ def error_form(status: int, detail: str, _: Headers) -> tuple[bytes, str]:
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response:
     """`data` as JSON."""
-    return Response(_enveloped(msgspec.json.encode(data), warnings, infos), media_type=JSON)
+    return Response(enveloped(msgspec.json.encode(data), warnings, infos), media_type=JSON)
 
 
 async def answered(
     answer: Answer, request: Request, threads: Threads, *, limit: int = 0, explain: bool = False
 ) -> Response:
     """The answer to a query; large ones are written and packed on a thread."""
-    packing = "gzip" in request.headers.get("accept-encoding", "")
     if _points(answer) <= RENDERED_AT_ONCE_MAX:
         return Response(_body(answer, limit, explain=explain), media_type=JSON)
+    return await written(lambda: _body(answer, limit, explain=explain), request, threads)
+
+
+async def written(
+    write: Callable[[], bytes], request: Request, threads: Threads, *, media_type: str = JSON, **headers: str
+) -> Response:
+    """What is written, and packed where it is large, on a thread. `headers` with underscores for hyphens."""
+    packing = "gzip" in request.headers.get("accept-encoding", "")
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def work() -> Response:
-        body = _body(answer, limit, explain=explain)
+        body = write()
         if not packing or len(body) < PACKED_MIN:
-            return Response(body, media_type=JSON)
+            return Response(body, media_type=media_type, headers=more)
         packer = zlib.compressobj(GZIP_LEVEL, wbits=31)
         packed = packer.compress(body) + packer.flush()
-        return Response(packed, media_type=JSON, headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+        more.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+        return Response(packed, media_type=media_type, headers=more)
 
     return await threads.run(work)
 
@@ -82,11 +92,11 @@ def _body(answer: Answer, limit: int, *, explain: bool) -> bytes:
     kind, rows = _result(answer)
     if limit and isinstance(rows, list) and len(rows) > limit:
         rows = rows[:limit]
-        warnings.append("results truncated due to limit")
+        warnings.append(TRUNCATED)
     result = rows if isinstance(rows, bytes) else b"[" + b",".join(rows) + b"]"
     data = b'{"resultType":"' + kind + b'","result":' + result + b"}"
     more = b',"explain":' + msgspec.json.encode(explained(answer.explain)) if explain else b""
-    return _enveloped(data, warnings, answer.infos, more)
+    return enveloped(data, warnings, answer.infos, more)
 
 
 def _result(answer: Answer) -> tuple[bytes, bytes | list[bytes]]:
@@ -129,7 +139,8 @@ def _of_ranges(ranges: Ranges) -> list[bytes]:
     return found
 
 
-def _enveloped(data: bytes, warnings: Sequence[str], infos: Sequence[str], more: bytes = b"") -> bytes:
+def enveloped(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = (), more: bytes = b"") -> bytes:
+    """`data` and `more` are JSON already."""
     said = b""
     for name, texts in (("warnings", warnings), ("infos", infos)):
         if texts:

@@ -13,6 +13,10 @@ from fastapi import Depends, Request
 from tocsin.api.times import parse_time
 from tocsin.model.duration import SECOND_MS, Duration
 from tocsin.model.errors import UserError
+from tocsin.model.matcher import Matcher
+from tocsin.promql import ast
+from tocsin.promql.parse import parse
+from tocsin.promql.parse_error import ParseError
 
 FIELDS_MAX = 10_000
 MIN_MS, MAX_MS = -(1 << 53), 1 << 53
@@ -46,7 +50,18 @@ class Parameters:
         try:
             return parse_time(text, name)
         except UserError:
-            raise _invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
+            raise invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
+
+    def span(self) -> tuple[int | None, int | None]:
+        """`start` and `end` of a list, None where they are not sent. Raises UserError."""
+        start_ms, end_ms = (self.time_ms(name) if self.text(name) else None for name in ("start", "end"))
+        if start_ms is not None and end_ms is not None and end_ms < start_ms:
+            raise invalid("end", "end timestamp must not be before start time")
+        return start_ms, end_ms
+
+    def selectors(self, name: str = "match[]") -> tuple[tuple[Matcher, ...], ...]:
+        """Each a selector such as `cpu{host="a"}`. Raises UserError."""
+        return tuple(selector(text, name) for text in self.all(name))
 
     def duration_ms(self, name: str) -> int | None:
         """Seconds or `5m`; None where it is not sent. Raises UserError."""
@@ -59,12 +74,12 @@ class Parameters:
             pass
         else:
             if not math.isfinite(seconds) or abs(seconds) * SECOND_MS >= MAX_MS:
-                raise _invalid(name, f'cannot parse "{text}" to a valid duration. It overflows int64')
+                raise invalid(name, f'cannot parse "{text}" to a valid duration. It overflows int64')
             return round(seconds * SECOND_MS)
         try:
             return int(Duration.parse(text))
         except UserError:
-            raise _invalid(name, f'cannot parse "{text}" to a valid duration') from None
+            raise invalid(name, f'cannot parse "{text}" to a valid duration') from None
 
     def limit(self, name: str = "limit") -> int:
         """0 is no limit. Raises UserError."""
@@ -76,15 +91,26 @@ class Parameters:
         except ValueError:
             limit = -1
         if limit < 0:
-            raise _invalid(name, "limit must be a non-negative number")
+            raise invalid(name, "limit must be a non-negative number")
         return limit
 
     def flag(self, name: str) -> bool:
         return self.text(name).lower() in ("1", "true", "all")
 
 
-def _invalid(name: str, why: str) -> UserError:
+def invalid(name: str, why: str) -> UserError:
     return UserError(f'invalid parameter "{name}": {why}')
+
+
+def selector(text: str, name: str = "match[]") -> tuple[Matcher, ...]:
+    """The matchers of a selector without anything around it. Raises UserError."""
+    try:
+        tree = parse(text)
+    except ParseError as error:
+        raise invalid(name, str(error)) from error
+    if not isinstance(tree, ast.Selector) or tree.offset_ms or tree.at is not None:
+        raise invalid(name, f'"{text}" is an expression, and a selector such as up{{job="a"}} is asked for')
+    return tree.matchers
 
 
 async def _parameters(request: Request) -> Parameters:
