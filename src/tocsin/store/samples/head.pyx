@@ -17,6 +17,7 @@ cdef enum:
     OPEN_MAX = 32
     OPEN_MIN = 4
     OVERHEAD = 16  # of a piece of memory, in the allocator
+    APPENDED_AT_ONCE = 8_192  # under one hold of the lock, in about 0.3 ms
 
 NOWHERE = INT64_MAX
 """`since` of a series of which nothing is held."""
@@ -102,21 +103,22 @@ cdef class Head:
 
         Returns int64[n], the rows of series that are not known here, which were not taken: see `begin`.
         """
-        cdef Py_ssize_t row, size = ids.shape[0], unknown = 0
+        cdef Py_ssize_t row, first, size = ids.shape[0], unknown = 0
         cdef int64_t number
         if times.shape[0] != size or values.shape[0] != size:
             raise ValueError("ids, times and values must be of one length")
         rows = np.empty(size, np.int64)
         cdef int64_t[::1] out = rows
-        with self._lock, nogil:
-            for row in range(size):
-                number = self._find(ids[row])
-                if number < 0:
-                    out[unknown] = row
-                    unknown += 1
-                else:
-                    self._put(number, times[row], values[row])
-            self._make_room()
+        for first in range(0, size, APPENDED_AT_ONCE):
+            with self._lock, nogil:
+                for row in range(first, min(size, first + APPENDED_AT_ONCE)):
+                    number = self._find(ids[row])
+                    if number < 0:
+                        out[unknown] = row
+                        unknown += 1
+                    else:
+                        self._put(number, times[row], values[row])
+                self._make_room()
         return rows[:unknown]
 
     def begin(self, const uint64_t[::1] ids, const int64_t[::1] since):
@@ -142,20 +144,23 @@ cdef class Head:
         if offsets.shape[0] != size + 1 or offsets[0] < 0 or offsets[size] > times.shape[0] \
                 or times.shape[0] != values.shape[0] or np.any(np.diff(offsets) < 0):
             raise ValueError("the offsets do not fit the samples")
-        with self._lock:
-            if self._dropped:
-                return
-            for at in range(size):
+        for at in range(size):
+            with self._lock:
+                if self._dropped:
+                    return
                 number = self._find(ids[at])
                 if number < 0:
                     number = self._add(ids[at])
                 elif self._slots[number].missed:
                     continue
-                if self._slots[number].since > since and offsets[at] < offsets[at + 1]:
-                    self._prepend(number, &times[offsets[at]], &values[offsets[at]], offsets[at + 1] - offsets[at])
-                if self._slots[number].used:
-                    self._slots[number].since = min(self._slots[number].since, since)
-            self._make_room()
+                with nogil:
+                    if self._slots[number].since > since and offsets[at] < offsets[at + 1]:
+                        self._prepend(
+                            number, &times[offsets[at]], &values[offsets[at]], offsets[at + 1] - offsets[at]
+                        )
+                    if self._slots[number].used:
+                        self._slots[number].since = min(self._slots[number].since, since)
+                    self._make_room()
 
     def drop(self, const uint64_t[::1] ids):
         """Nothing of these series is held any more."""

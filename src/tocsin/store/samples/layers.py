@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.model.series import FloatArray, IdArray, SampleBatch, TimeArray
+from tocsin.model.series import FloatArray, IdArray, SampleBatch, SeriesBlock, TimeArray
 from tocsin.promql.frame import RowArray
 from tocsin.promql.values import BoolArray
+from tocsin.store.samples.blocks import LabelsOf, series_block
 from tocsin.store.samples.engine import Connection
 from tocsin.store.samples.gathering import Sampler, Samples, check_samples
 from tocsin.store.samples.head import NOWHERE, Head
@@ -69,6 +70,18 @@ class Newest:
     def held(self, ids: IdArray, after_ms: int) -> BoolArray:
         """bool[n]: whether all of the series' samples after that moment are in memory, or there are none."""
         return self.whole(ids, self.head.since(ids), after_ms)
+
+    def read(self, ids: IdArray, after_ms: int, until_ms: int) -> tuple[TimeArray, Samples]:
+        """(since when each series is held, its samples in that time); never long under one hold of the lock."""
+        parts = []
+        first = 0
+        while first < len(ids):
+            parts.append(self.head.read(ids[first:], after_ms, until_ms, SLICE_SAMPLES))
+            first += len(parts[-1][0])
+        since, offsets, times, values = zip(*parts, strict=True)
+        counts = np.concatenate([np.diff(each) for each in offsets])
+        bounds = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return np.concatenate(since), Samples(bounds, np.concatenate(times), np.concatenate(values))
 
     def whole(self, ids: IdArray, since: TimeArray, after_ms: int) -> BoolArray:
         """As `held`, of series that are held since then."""
@@ -152,6 +165,9 @@ class LayeredSampler(Sampler):
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
         since = self.newest.head.since(ids)
         below_ms = min(until_ms, int(since.max(initial=after_ms)) - 1)
+        if below_ms <= after_ms:  # it was filled since it was asked for
+            yield from HeadSampler(self.newest).slices(ids, after_ms, until_ms, samples_max)
+            return
         read = 0
         for first, below in self.engine.slices(ids, after_ms, below_ms, samples_max):
             some = ids[first : first + len(below.offsets) - 1]
@@ -161,8 +177,7 @@ class LayeredSampler(Sampler):
             yield first, samples
 
     def _with_head(self, ids: IdArray, below: Samples, after_ms: int, below_ms: int, until_ms: int) -> Samples:
-        since, offsets, times, values = self.newest.head.read(ids, after_ms, until_ms, _NO_LIMIT)
-        above = Samples(offsets, times, values)
+        since, above = self.newest.read(ids, after_ms, until_ms)
         if (np.minimum(since, until_ms + 1) > below_ms + 1).any():  # what was held had to make way meanwhile
             raise NotHeldError
         return merged(below, above, since)
@@ -187,3 +202,17 @@ def warm(connection: Connection, newest: Newest, ids: IdArray, from_ms: int) -> 
     for first, samples in engine.slices(ids, from_ms - 1, _LATEST_MS, _NO_LIMIT):
         some = ids[first : first + len(samples.offsets) - 1]
         newest.head.fill(some, from_ms, samples.offsets, samples.times, samples.values)
+
+
+def latest(newest: Newest, since: Sequence[tuple[int, IdArray]], labels_of: LabelsOf) -> SeriesBlock:
+    """As `reader.latest`. Raises NotHeldError where the engine must be asked."""
+    parts = []
+    for since_ms, ids in since:
+        found = HeadSampler(newest).latest(ids, since_ms - 1, _LATEST_MS)
+        if found is None:
+            raise NotHeldError
+        there = found[0] >= since_ms
+        parts.append((ids[there], found[0][there], found[1][there]))
+    ids, times, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(ids)
+    return series_block(ids[order], times[order], values[order], labels_of)

@@ -289,9 +289,9 @@ class SampleStore:
         for at in range(0, len(ids), FORGOTTEN_AT_ONCE):
             some = slice(at, at + FORGOTTEN_AT_ONCE)
             parts.append(self._index.forget(ids[some], None if lasts is None else lasts[some]))
+            self._let_go(parts[-1])
             await asyncio.sleep(0)
         gone = np.concatenate([ids[:0], *parts])
-        self._let_go(gone)
         if len(gone):
             await self._staging.flush()  # what was committed before it was forgotten is not to come later
             await self._write.run(self._bury, gone)
@@ -321,7 +321,6 @@ class SampleStore:
             if not len(ids):
                 return 0
             gone = self._index.forget(ids)
-            self._let_go(ids)
             await self._staging.flush()
             await self._write.run(self._begin_erasing, ids)
             await self._enforcer.finished(erasing.TABLES)
@@ -416,13 +415,21 @@ class SampleStore:
         return await self._reading(fetch)
 
     async def latest(self, matchers: Sequence[Matcher], since_ms: int) -> SeriesBlock:
-        def fetch(connection: Connection) -> SeriesBlock:
+        def asked() -> list[tuple[int, IdArray]]:
             ids = self._index.find(matchers)
             check_series(len(ids), self._settings.read_series_max)
-            parts = self.cuts.parts(ids, lambda lengths: max(since_ms, now_ms - lengths.raw_ms))
-            return reader.latest(connection, parts, self._index.labels)
+            return self.cuts.parts(ids, lambda lengths: max(since_ms, now_ms - lengths.raw_ms))
+
+        def fetch(connection: Connection) -> SeriesBlock:
+            return reader.latest(connection, asked(), self._index.labels)
+
+        def held(newest: layers.Newest) -> SeriesBlock:
+            return layers.latest(newest, asked(), self._index.labels)
 
         now_ms = self._clock.now_ms()
+        if self.newest is not None:
+            with suppress(layers.NotHeldError):
+                return await self._read.run(held, self.newest)
         return await self._reading(fetch)
 
     async def keep(self, policies: tuple[Policy, ...]) -> None:
@@ -430,7 +437,7 @@ class SampleStore:
         before = self.cuts.rules.policies
         await self._read.run(self.cuts.keep, policies)
         if before and policies != before and self.newest is not None:
-            self.newest.head.clear()  # of what was past the old ones some is gone for good
+            await self._read.run(self.newest.head.clear)  # of what was past the old ones some is gone for good
 
     async def clean_up(self, at_ms: int) -> int:
         """Drop the days that are past for every series; returns how many stored samples went with them.
@@ -523,7 +530,7 @@ class SampleStore:
         """These partitions, whatever the retention says. What past days hold is rolled up before where that works."""
         days = sorted(one.number for one in some if one.table is enforcement.RAW)
         if days and self.newest is not None:
-            self.newest.head.clear()
+            await self._read.run(self.newest.head.clear)
         over = [day for day in days if day < at_ms // DAY_MS]
         if over:
             async with self._rolling:
