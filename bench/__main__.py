@@ -10,6 +10,7 @@ ALL = {
     "push": "pushes and samples a second over HTTP, to durable acknowledgement",
     "remote_write": "Prometheus' remote write, beside Prometheus and VictoriaMetrics where they are installed",
     "queries": "PromQL over HTTP, beside Prometheus and VictoriaMetrics where they are installed",
+    "rules": "rounds of 1,000 rules, of one series and of 4,000 series each",
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",

@@ -198,3 +198,26 @@ async def test_it_is_told_how_much_was_read(store: AnyStore) -> None:
     gathered = (await store.gather([of("cpu", "sum_over_time", range_ms=5 * MINUTE_MS)], Budget())).popitem()[1]
     assert sum(source.samples for source in gathered.sources) == 30
     assert {source.series for source in gathered.sources} == {6}
+
+
+async def test_roll_ups_are_read_only_where_the_asker_allows_it(store: AnyStore, clock: FixedClock) -> None:
+    """An hour lies between what is asked and the present, so that its buckets are there."""
+    start = (NOW // HOUR_MS - 30) * HOUR_MS
+    rows = [
+        (labels, start + 7 + minute * MINUTE_MS, float(minute % 17)) for labels in HOSTS for minute in range(26 * 60)
+    ]
+    await put(store, rows)
+    await store.flush()
+    while await store.roll_up():
+        pass
+    ask = of("cpu", "max_over_time", range_ms=HOUR_MS, grid=Grid(start + HOUR_MS, HOUR_MS, 26))
+    exact = (await store.gather([ask], Budget()))[ask]
+    rough = (await store.gather([ask], Budget(approximate=True)))[ask]
+    assert plain(exact) == plain(rough)
+    assert exact.notes == ()
+    assert {source.resolution for source in exact.sources} == {"raw"}
+    if not isinstance(store, MemorySampleStore):  # which has no roll-ups
+        assert {source.resolution for source in rough.sources} == {"1h"}
+        assert "roll-ups of 1h" in rough.notes[0]
+        with pytest.raises(LimitError, match="too many samples"):
+            await store.gather([ask], Budget(approximate=True, samples_max=10))

@@ -19,6 +19,7 @@ from tocsin.store.samples.cuts import Cuts
 from tocsin.store.samples.index import LabelIndex
 
 TIMED_OUT = "query timed out while its samples were read"
+PUSHED_DOWN = "pushed down"
 REMEMBERED_MAX = 2_000
 """Selectors whose series are remembered."""
 REMEMBERED_SERIES_MAX = 1_000_000
@@ -74,6 +75,15 @@ class Samples:
     values: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """values float64[series, moments] and bool[series, moments]; how many samples were looked at."""
+
+    values: FloatArray
+    present: BoolArray
+    samples: int
+
+
 class Sampler(Protocol):
     """Reads samples, wherever they are."""
 
@@ -93,6 +103,14 @@ class Sampler(Protocol):
         The time is `after` where there is none. None where all samples must be read to know.
         """
         del ids, after_ms, until_ms
+        return None
+
+    def computed(self, ask: Ask, ids: IdArray, after_ms: int, samples_max: int) -> Computed | None:
+        """The answer, where it is better computed there than from samples that are read; None where it is not.
+
+        Raises LimitError where it would look at more than samples_max.
+        """
+        del ask, ids, after_ms, samples_max
         return None
 
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
@@ -163,16 +181,32 @@ class _Reading:
         """Those series; `rows` are their places in the answer, None where they are all of them."""
         began_s = self.monotonic_s()
         self.check_time()
+        left = self.samples_max - sum(source.samples for source in self.sources)
+        how = sampler.how
         read = self._latest(sampler, ids, after_ms, rows)
         if read is None:
-            left = self.samples_max - sum(source.samples for source in self.sources)
+            read = self._computed(sampler, ids, after_ms, left, rows)
+            how = how if read is None else PUSHED_DOWN
+        if read is None:
             read = 0
             for first, samples in sampler.slices(ids, after_ms, self.until_ms, left):
                 self.check_time()
                 read += int(samples.offsets[-1] - samples.offsets[0])
                 for draft in self.drafts:
                     draft.take(samples, first, rows)
-        self.sources.append(Source(sampler.how, len(ids), read, self.monotonic_s() - began_s))
+        self.sources.append(Source(how, len(ids), read, self.monotonic_s() - began_s))
+
+    def _computed(
+        self, sampler: Sampler, ids: IdArray, after_ms: int, samples_max: int, rows: RowArray | None
+    ) -> int | None:
+        """As `_latest`."""
+        if len(self.drafts) > 1:
+            return None
+        found = sampler.computed(self.drafts[0].ask, ids, after_ms, samples_max)
+        if found is None:
+            return None
+        self.drafts[0].fill(found.values, found.present, rows)
+        return found.samples
 
     def _latest(self, sampler: Sampler, ids: IdArray, after_ms: int, rows: RowArray | None) -> int | None:
         """How many samples were looked at; None where that is not enough to answer."""
@@ -184,7 +218,8 @@ class _Reading:
             return None
         times, values = found
         there = times > after_ms
-        self.drafts[0].take_latest(values, there & (values.view(np.uint64) != _STALE_BITS), rows)
+        present = there & (values.view(np.uint64) != _STALE_BITS)
+        self.drafts[0].fill(values[:, np.newaxis], present[:, np.newaxis], rows)
         return int(np.count_nonzero(there))
 
 
@@ -264,10 +299,10 @@ class _Draft:
         self.values[rows[first : first + count]] = values
         self.present[rows[first : first + count]] = present
 
-    def take_latest(self, values: FloatArray, present: BoolArray, rows: RowArray | None) -> None:
+    def fill(self, values: FloatArray, present: BoolArray, rows: RowArray | None) -> None:
         places = slice(None) if rows is None else rows
-        self.values[places, 0] = values
-        self.present[places, 0] = present
+        self.values[places] = values
+        self.present[places] = present
 
     def done(self) -> Vector | Ranges:
         if self.ask.function:

@@ -9,10 +9,11 @@ import numpy as np
 
 from tocsin.model.series import FloatArray, IdArray, SampleBatch, SeriesBlock, TimeArray
 from tocsin.promql.frame import RowArray
+from tocsin.promql.ports import Ask
 from tocsin.promql.values import BoolArray
 from tocsin.store.samples.blocks import LabelsOf, series_block
 from tocsin.store.samples.engine import Connection
-from tocsin.store.samples.gathering import Sampler, Samples, check_samples
+from tocsin.store.samples.gathering import Computed, Sampler, Samples, check_samples
 from tocsin.store.samples.head import NOWHERE, Head
 from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.reader import EngineSampler
@@ -161,6 +162,10 @@ class LayeredSampler(Sampler):
             (self, np.flatnonzero(~held)),
         )
         return [(sampler, rows) for sampler, rows in parts if len(rows)]
+
+    def computed(self, ask: Ask, ids: IdArray, after_ms: int, samples_max: int) -> Computed | None:
+        """All that was committed is in the engine too when it is read."""
+        return self.engine.computed(ask, ids, after_ms, samples_max)
 
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
         since = self.newest.head.since(ids)

@@ -11,10 +11,12 @@ import numpy as np
 
 from tocsin.model.errors import LimitError, StoreError, TransientError
 from tocsin.model.series import EMPTY_BLOCK, IdArray, SeriesBlock, StepBlock
+from tocsin.promql.ports import Ask
+from tocsin.store.samples import pushdown
 from tocsin.store.samples.blocks import Grid, LabelsOf, check_points, series_block, step_block
 from tocsin.store.samples.decimal import values_of
 from tocsin.store.samples.engine import IDS, Connection
-from tocsin.store.samples.gathering import TIMED_OUT, Sampler, Samples, check_samples
+from tocsin.store.samples.gathering import TIMED_OUT, Computed, Sampler, Samples, check_samples
 from tocsin.store.samples.native import Columns, Shape
 from tocsin.store.samples.rollup import RESOLUTIONS, Plan, Span
 from tocsin.store.samples.schema import ROWS, SAMPLES
@@ -132,8 +134,20 @@ class EngineSampler(Sampler):
     connection: Connection
     seconds_left: Callable[[], float | None]
     """What is left of the query's time; None is no limit but the settings'."""
+    computes_from: int | None = None
+    """So many samples are better computed on in the engine; None: it has not the functions of `pushdown`."""
 
     how = "engine"
+
+    def computed(self, ask: Ask, ids: IdArray, after_ms: int, samples_max: int) -> Computed | None:
+        if self.computes_from is None or len(ids) <= FEW_SERIES or not pushdown.fits(ask):
+            return None
+        where = f"id in {IDS} and t > {max(after_ms, ask.after_ms)} and t <= {ask.grid.end_ms}"
+        counted = int(self.read(f"select count() as n from samples where {where}", _COUNT, ids)["n"][0])  # noqa: S608 - integers
+        check_samples(counted, samples_max)
+        if counted < self.computes_from:
+            return None
+        return Computed(*pushdown.compute(self.read, ask, ids, after_ms), counted)
 
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
         if not len(ids) or until_ms <= after_ms:
@@ -141,7 +155,7 @@ class EngineSampler(Sampler):
         size = len(ids)
         where = f"id in {IDS} and t > {after_ms} and t <= {until_ms}"
         if size > FEW_SERIES:
-            counted = self._read(f"select count() as n from samples where {where}", _COUNT, ids)  # noqa: S608 - integers
+            counted = self.read(f"select count() as n from samples where {where}", _COUNT, ids)  # noqa: S608 - integers
             rows_in_all = int(counted["n"][0])
             check_samples(rows_in_all, samples_max)
             size = max(1, size * SLICE_ROWS // max(rows_in_all, 1))
@@ -149,14 +163,18 @@ class EngineSampler(Sampler):
         for first in range(0, len(ids), size):
             some = ids[first : first + size]
             sql = f"select id, t, m, e from samples final where {where} order by id, t limit {left + 1}"  # noqa: S608 - integers
-            rows = self._read(sql, ROWS, some, single=len(some) == 1)
+            rows = self.read(sql, ROWS, some)
             left -= len(rows["id"])
             check_samples(samples_max - left, samples_max)
             offsets = np.append(np.searchsorted(rows["id"], some), len(rows["id"])).astype(np.int64)
             yield first, Samples(offsets, rows["t"], values_of(rows["m"], rows["e"]))
 
-    def _read(self, sql: str, shape: Shape, ids: IdArray, *, single: bool = False) -> Columns:
-        settings = ["max_threads = 1"] if single else []
+    def read(self, sql: str, shape: Shape, ids: IdArray) -> Columns:
+        """Within the query's time."""
+        # on a busy machine waking a second thread for one series takes longer than it saves
+        settings = ["max_threads = 1"] if len(ids) == 1 else []
+        if self.computes_from is not None:
+            settings.append(pushdown.SETTING)
         left_s = self._seconds_left()
         if left_s is not None:
             settings.append(f"max_execution_time = {left_s:.3f}")

@@ -25,7 +25,19 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.log import get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.samples import catalog, dump, enforcement, erasing, gathering, layers, reader, retention, rollup
+from tocsin.store.samples import (
+    catalog,
+    coarse,
+    dump,
+    enforcement,
+    erasing,
+    gathering,
+    layers,
+    pushdown,
+    reader,
+    retention,
+    rollup,
+)
 from tocsin.store.samples.blocks import check_cells, check_series, grid
 from tocsin.store.samples.cuts import Cuts, InForce
 from tocsin.store.samples.decimal import Exponents
@@ -72,6 +84,8 @@ class Parts:
     metrics: dict[str, MetricInfo]
     journal: Journal | None
     """None where the engine is a server: other nodes read from it too."""
+    computes_from: int | None
+    """So many samples are better computed on in the engine; None: it cannot."""
     close: Callable[[], None]
 
 
@@ -357,14 +371,18 @@ class SampleStore:
         """The port of PromQL's engine: see `promql.ports.SeriesSource`."""
 
         def fetch(connection: Connection) -> Answers:
-            engine = reader.EngineSampler(connection, lambda: seconds_left(budget, self._clock.monotonic_s))
+            engine = reader.EngineSampler(
+                connection, lambda: seconds_left(budget, self._clock.monotonic_s), self._parts.computes_from
+            )
+            answers = self._coarsely(asks, engine, budget, now_ms) if budget.approximate else {}
+            rest = [ask for ask in asks if ask not in answers]
             if self.newest is not None:
                 with suppress(layers.NotHeldError):  # raised where something had to make way meanwhile
-                    return self._gather(asks, layers.LayeredSampler(self.newest, engine), budget, now_ms)
-            return self._gather(asks, engine, budget, now_ms)
+                    return answers | self._gather(rest, layers.LayeredSampler(self.newest, engine), budget, now_ms)
+            return answers | self._gather(rest, engine, budget, now_ms)
 
         now_ms = self._clock.now_ms()
-        if self.newest is not None:
+        if self.newest is not None and not budget.approximate:
             held = layers.HeadSampler(self.newest)
             with suppress(layers.NotHeldError):
                 if self._small(asks):
@@ -376,6 +394,18 @@ class SampleStore:
         return gathering.gather(
             asks, self._selections, self.cuts, sampler, budget, now_ms=now_ms, monotonic_s=self._clock.monotonic_s
         )
+
+    def _coarsely(self, asks: Sequence[Ask], engine: reader.EngineSampler, budget: Budget, now_ms: int) -> Answers:
+        """Those that are better answered from roll-ups."""
+
+        def planned(lengths: Lengths, ask: Ask) -> rollup.Plan:
+            span = rollup.Span(ask.after_ms + 1, ask.grid.end_ms + 1)
+            return rollup.plan(span, ask.range_ms, kept_at(lengths, now_ms), self._parts.opened.spans)
+
+        def parts(ids: IdArray, ask: Ask) -> list[tuple[rollup.Plan, IdArray]]:
+            return self.cuts.parts(ids, lambda lengths: planned(lengths, ask))
+
+        return coarse.gather(asks, self._selections, parts, engine.read, budget, self._clock.monotonic_s)
 
     def _small(self, asks: Sequence[Ask]) -> bool:
         """Whether to answer from memory takes less than to wake a thread for it, about 0.1 ms."""
@@ -767,7 +797,9 @@ def open_parts(path: Path, settings: StoreSettings, vault: Vault | None = None) 
         stack.callback(folding.close)
         pool = reader.Pool(_connections(engine, settings.readers, stack))
         stack.callback(pool.close)
-        return Parts(writing, folding, pool, opened, index, cuts, enforced, metrics, journal, stack.pop_all().close)
+        computes_from = pushdown.SAMPLES_MIN if pushdown.supported(writing) else None
+        close = stack.pop_all().close
+        return Parts(writing, folding, pool, opened, index, cuts, enforced, metrics, journal, computes_from, close)
 
 
 def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
