@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from tests.api.world import NO_SITE, Api
 from tests.support.state import AT_MS
+
+from tocsin.api.server import build_api
+from tocsin.api.settings import ServerSettings
+from tocsin.model.people import Role
+from tocsin.promql.engine import Engine, Options
+from tocsin.promql.settings import QuerySettings
+from tocsin.runtime.offload import InlineOffload
 
 AT_S = AT_MS // 1_000
 
@@ -156,3 +165,25 @@ async def test_a_query_needs_somebody_who_may_read(stranger: httpx.AsyncClient) 
     answer = await stranger.get("/api/v1/query", params={"query": "1"})
     assert answer.status_code == 401
     assert answer.json()["status"] == "error"
+
+
+async def test_stats_are_told_where_they_are_asked_for(filled: httpx.AsyncClient) -> None:
+    answer = await filled.get("/api/v1/query", params={"query": "hits_total", "time": AT_S, "stats": "all"})
+    stats = answer.json()["data"]["stats"]
+    assert stats["samples"]["totalQueryableSamples"] == 6
+    assert stats["timings"].keys() >= {"evalTotalTime", "execQueueTime", "execTotalTime"}
+    assert "stats" not in (await filled.get("/api/v1/query", params={"query": "1"})).json()["data"]
+
+
+async def test_a_server_that_is_busy_says_503(api: Api) -> None:
+    settings = QuerySettings(concurrency=1, queue_max=0)
+    engine = Engine(settings, monotonic_s=api.clock.monotonic_s, threads=InlineOffload())
+    app = build_api(replace(api.services, queries=engine), ServerSettings(), NO_SITE)
+    headers = {"Authorization": f"Bearer {api.tokens[Role.VIEWER]}"}
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a", headers=headers) as http,
+        engine._turn(Options()),
+    ):
+        answer = await http.get("/api/v1/query", params={"query": "1"})
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1

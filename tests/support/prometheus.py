@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,16 @@ class PrometheusProcess:
     Use it as a context; `stop` sends what is still to be sent.
     """
 
-    def __init__(self, folder: Path, write_url: str = "", token: str = "", *, receiving: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        write_url: str = "",
+        token: str = "",
+        *,
+        receiving: bool = False,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`more` are parts of the configuration beside those, or in their place."""
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{one.getsockname()[1]}"
@@ -37,6 +47,7 @@ class PrometheusProcess:
             "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [self.address]}]}][receiving:],
             "remote_write": [remote] if write_url else [],
         }
+        config |= more or {}
         self._flags = ["--web.enable-remote-write-receiver"] if receiving else []
         folder.mkdir()
         self.folder = folder

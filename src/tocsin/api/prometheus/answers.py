@@ -50,29 +50,26 @@ def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = (
 
 
 async def answered(
-    answer: Answer, request: Request, threads: Threads, *, limit: int = 0, explain: bool = False
+    answer: Answer, request: Request, threads: Threads, *, limit: int = 0, explain: bool = False, stats: bool = False
 ) -> Response:
     """The answer to a query; large ones are written and packed on a thread."""
     if _points(answer) <= RENDERED_AT_ONCE_MAX:
-        return Response(_body(answer, limit, explain=explain), media_type=JSON)
-    return await written(lambda: _body(answer, limit, explain=explain), request, threads)
+        return Response(_body(answer, limit, explain=explain, stats=stats), media_type=JSON)
+    return await written(lambda: _body(answer, limit, explain=explain, stats=stats), request, threads)
 
 
-async def written(
-    write: Callable[[], bytes], request: Request, threads: Threads, *, media_type: str = JSON, **headers: str
-) -> Response:
-    """What is written, and packed where it is large, on a thread. `headers` with underscores for hyphens."""
+async def written(write: Callable[[], bytes], request: Request, threads: Threads, media_type: str = JSON) -> Response:
+    """What is written, and packed where it is large, on a thread."""
     packing = "gzip" in request.headers.get("accept-encoding", "")
-    more = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def work() -> Response:
         body = write()
         if not packing or len(body) < PACKED_MIN:
-            return Response(body, media_type=media_type, headers=more)
+            return Response(body, media_type=media_type)
         packer = zlib.compressobj(GZIP_LEVEL, wbits=31)
         packed = packer.compress(body) + packer.flush()
-        more.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
-        return Response(packed, media_type=media_type, headers=more)
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(packed, media_type=media_type, headers=headers)
 
     return await threads.run(work)
 
@@ -87,14 +84,15 @@ def _points(answer: Answer) -> int:
             return answer.grid.count
 
 
-def _body(answer: Answer, limit: int, *, explain: bool) -> bytes:
+def _body(answer: Answer, limit: int, *, explain: bool, stats: bool) -> bytes:
     warnings = list(answer.warnings)
     kind, rows = _result(answer)
     if limit and isinstance(rows, list) and len(rows) > limit:
         rows = rows[:limit]
         warnings.append(TRUNCATED)
     result = rows if isinstance(rows, bytes) else b"[" + b",".join(rows) + b"]"
-    data = b'{"resultType":"' + kind + b'","result":' + result + b"}"
+    counted = b',"stats":' + msgspec.json.encode(_stats(answer.explain)) if stats else b""
+    data = b'{"resultType":"' + kind + b'","result":' + result + counted + b"}"
     more = b',"explain":' + msgspec.json.encode(explained(answer.explain)) if explain else b""
     return enveloped(data, warnings, answer.infos, more)
 
@@ -146,6 +144,23 @@ def enveloped(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = 
         if texts:
             said += b',"' + name.encode() + b'":' + msgspec.json.encode(list(texts))
     return b'{"status":"success","data":' + data + said + more + b"}"
+
+
+def _stats(explain: Explain) -> dict[str, Any]:
+    """Prometheus' own words for what was done. Samples are those that were looked at; all are held at once."""
+    evaluated_s = explain.gather_s + explain.evaluate_s
+    total = sum(source.samples for asked in explain.asked for source in asked.sources)
+    return {
+        "timings": {
+            "evalTotalTime": explain.parse_s + evaluated_s,
+            "resultSortTime": 0.0,
+            "queryPreparationTime": explain.parse_s + explain.gather_s,
+            "innerEvalTime": explain.evaluate_s,
+            "execQueueTime": explain.waited_s,
+            "execTotalTime": explain.waited_s + explain.parse_s + evaluated_s,
+        },
+        "samples": {"totalQueryableSamples": total, "peakSamples": total},
+    }
 
 
 def explained(explain: Explain) -> dict[str, Any]:

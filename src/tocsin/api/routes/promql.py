@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 from tocsin.api.deps import Reader, Wired
 from tocsin.api.prometheus.answers import answered, success
 from tocsin.api.prometheus.parameters import Asked, Parameters
+from tocsin.api.push import come_again
 from tocsin.model.duration import SECOND_MS
-from tocsin.model.errors import UserError
+from tocsin.model.errors import QueueFullError, UserError
 from tocsin.promql.engine import Options, too_many_steps
 from tocsin.promql.parse import ParseError
 from tocsin.promql.values import Grid
@@ -27,7 +28,9 @@ async def query(request: Request, wired: Wired, reader: Reader, asked: Asked) ->
         answer = await wired.queries.query(reader, asked.text("query"), at_ms, options)
     except ParseError as error:
         raise invalid_query(error) from error
-    return await answered(answer, request, wired.queries.threads, limit=limit, explain=asked.flag("explain"))
+    except QueueFullError as error:
+        raise come_again(error) from error
+    return await answered(answer, request, wired.queries.threads, limit=limit, **_more(asked))
 
 
 @router.api_route("/api/v1/query_range", methods=BOTH)
@@ -40,13 +43,20 @@ async def query_range(request: Request, wired: Wired, reader: Reader, asked: Ask
         answer = await wired.queries.query_range(reader, asked.text("query"), grid, options)
     except ParseError as error:
         raise invalid_query(error) from error
-    return await answered(answer, request, wired.queries.threads, limit=limit, explain=asked.flag("explain"))
+    except QueueFullError as error:
+        raise come_again(error) from error
+    return await answered(answer, request, wired.queries.threads, limit=limit, **_more(asked))
 
 
 @router.api_route("/api/v1/query_exemplars", methods=BOTH)
 async def query_exemplars(_: Reader) -> Response:
     """Exemplars are not kept."""
     return success([])
+
+
+def _more(asked: Parameters) -> dict[str, bool]:
+    """What may come with an answer."""
+    return {"explain": asked.flag("explain"), "stats": bool(asked.text("stats"))}
 
 
 def _grid(asked: Parameters, steps_max: int) -> Grid:
