@@ -150,6 +150,26 @@ def test_a_token_is_held_to_labels_that_its_samples_carry(server: ServerProcess)
     assert "team=web" in server.run("token", "list")
 
 
+def test_a_token_is_held_to_what_it_reads(server: ServerProcess) -> None:
+    reads = ("--read", 'team="web"', "--read", 'env!="test"')
+    token = server.run("token", "create", "--role", "viewer", "--name", "reader", *reads).strip()
+    with server.client() as client:
+        samples = [{"name": "cli.read", "value": 1, "tags": {"team": team}} for team in ("web", "db")]
+        assert client.post("/api/metrics", json=samples).json()["stored"] == 2
+        client.cookies.clear()
+        client.headers["Authorization"] = f"Bearer {token}"
+        asked = {"query": 'count by (team) ({"cli.read"})'}
+        (found,) = client.get("/api/v1/query", params=asked).json()["data"]["result"]
+        assert found["metric"] == {"team": "web"}
+    (listed,) = [one for one in json.loads(server.run("token", "list", "--json"))["items"] if one["name"] == "reader"]
+    assert listed["reads"] == ['team="web"', 'env!="test"']
+    server.run("token", "limit", str(listed["id"]), "--read", 'team="db"')
+    assert 'team="db"' in server.run("token", "list")
+    server.run("token", "limit", str(listed["id"]), "--read-all")
+    (listed,) = [one for one in json.loads(server.run("token", "list", "--json"))["items"] if one["name"] == "reader"]
+    assert listed["reads"] == []
+
+
 def test_a_token_of_the_running_server_lets_a_program_push_and_nothing_else(server: ServerProcess) -> None:
     token = server.run("token", "create", "--role", "writer", "--name", "app").strip()
     with server.client() as client:
