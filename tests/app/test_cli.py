@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -57,6 +58,43 @@ def test_series_and_labels_are_listed_and_counted(server: ServerProcess) -> None
     told = json.loads(server.run("series", "stats", "--json"))
     assert {"name": "cli.series", "series": 2} in told["metrics"]
     assert "cli.series" in server.run("series", "stats")
+
+
+def test_an_expression_is_asked_now_and_over_a_range(server: ServerProcess) -> None:
+    for value in ("1", "4"):
+        server.run("store", "cli_asked", value, "--tag", f"queue=[{value}]")
+    assert re.search(r"^cli_asked\{queue=\"\[4\]\"\} +4 *$", server.run("query", "cli_asked"), re.MULTILINE)
+    answer = json.loads(server.run("query", "sum(cli_asked)", "--json", "--explain"))
+    assert answer["data"]["result"][0]["value"][1] == "5"
+    assert answer["explain"]["selectors"][0]["function"] == "newest"
+    assert server.run("query", "scalar(sum(cli_asked))") == "5\n"
+    assert server.run("query", "cli_asked", "--time", "1000") == "There is no such series.\n"
+    an_hour_on = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z")
+    (row,) = server.run("query", "vector(2)", *an_hour_on).splitlines()[1:]
+    assert row.split() == ["{}", "▄" * 20, "2", "2", "2"]
+    drawn = server.run("query", "vector(2)", *an_hour_on, "--chart")
+    assert re.search(r"^  2 ┤[⠤⠒⠉⣀]{50}", drawn, re.MULTILINE)
+    assert re.search(r"^ +00:00:00 +01:00:00 UTC$", drawn, re.MULTILINE)
+    told = server.run("query", "sum(cli_asked)", "--explain")
+    assert re.search(
+        r'\{__name__="cli_asked"\}: newest.*\n  \w+: 2 series, 2 samples in [\d.]+ ms, resolution raw\n', told
+    )
+    assert re.search(r"^evaluate +\d", told, re.MULTILINE)
+
+
+def test_a_mistake_in_an_expression_is_pointed_at(server: ServerProcess) -> None:
+    wrong = tocsin("query", "sum(rate(x[5m]", "--data-dir", str(server.data_dir))
+    assert wrong.returncode == 1
+    assert wrong.stderr == ("tocsin: 1:9: parse error: unclosed left parenthesis\n  sum(rate(x[5m]\n          ^\n")
+
+
+def test_what_is_noted_beside_an_answer_goes_to_standard_error(server: ServerProcess) -> None:
+    for value in ("1", "2"):
+        server.run("store", "cli_noted", value)
+    noted = tocsin("query", "rate(cli_noted[5m])", "--data-dir", str(server.data_dir))
+    assert noted.returncode == 0
+    assert noted.stdout.startswith("series")
+    assert noted.stderr.startswith("info: metric might not be a counter")
 
 
 def test_the_default_rules_are_listed(server: ServerProcess) -> None:
@@ -250,6 +288,10 @@ def test_the_scrape_file_is_checked_with_the_settings(tmp_path: Path) -> None:
         (("alerts", "ack", "999"), 1, "999"),
         (("store", "x", "1", "--tag", "nothing"), 1, "is not a tag"),
         (("serve", "--listen", "nowhere"), 1, "'nowhere'"),
+        (("query", "x", "--chart"), 2, "--range 1h"),
+        (("query", "x", "--range", "long"), 2, "is not a duration"),
+        (("query", "x", "--range", "1h", "--start", "1"), 2, "not both"),
+        (("query", "a +", "--range", "1h"), 1, "parse error"),
         (("fly",), 2, "fly"),
     ],
 )

@@ -17,6 +17,7 @@ from tocsin.app.commands import (
     alerts,
     backups,
     keys,
+    queries,
     retention,
     rules,
     samples,
@@ -41,6 +42,7 @@ app.command("check-config")(server.check_config)
 app.command("store")(samples.store)
 app.command("import")(samples.import_)
 app.command("trend")(samples.trend)
+app.command("query")(queries.query)
 app.command("targets")(targets.targets)
 app.command("adopt")(adoption.adopt)
 app.command("backup")(backups.backup)

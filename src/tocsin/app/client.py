@@ -145,8 +145,9 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def detail_of(response: httpx.Response) -> str:
-    """The server's own sentence about what is wrong."""
+    """The server's own sentence about what is wrong, in our form of errors or in Prometheus'."""
     try:
-        return str(msgspec.json.decode(response.content)["detail"])
+        told = msgspec.json.decode(response.content)
+        return str(told["detail"] if "detail" in told else told["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return f"the server answered {response.status_code} {response.reason_phrase}"
