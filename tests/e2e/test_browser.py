@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
 from tests.support.browser import chromium, sign_in
 from tests.support.server import ServerProcess
 
@@ -38,9 +38,9 @@ def page(browser: Browser) -> Iterator[Page]:
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # The first question whether somebody is signed in is answered 401, and a form with a mistake 422, which
+        # The first question whether somebody is signed in is answered 401, and a mistake 400 or 422, which
         # Chromium writes down itself.
-        if message.type == "error" and not re.search(r"status of (401|422)", message.text):
+        if message.type == "error" and not re.search(r"status of (400|401|422)", message.text):
             complaints.append(message.text)
 
     opened.on("console", listen)
@@ -81,6 +81,52 @@ def test_an_alert_is_seen_acknowledged_and_found_again(server: ServerProcess, pa
     row = page.get_by_role("region", name="Alerts that fired")
     expect(row.get_by_text("Browser value").first).to_be_visible(timeout=WAIT_MS)
     expect(row.get_by_text("on it").first).to_be_visible(timeout=WAIT_MS)
+
+
+RULE_FILE = """groups:
+- name: browser
+  interval: 1s
+  rules:
+  - {record: browser:double, expr: browser_up * 2}
+  - {alert: BrowserDown, expr: "browser:double == 0"}
+"""
+
+
+def test_a_rule_file_is_refused_with_its_places_and_taken_when_it_is_right(server: ServerProcess, page: Page) -> None:
+    sign_in(page, server.url)
+    _push(server, "browser_up", 0)
+    page.goto(f"{server.url}/#/rules/groups")
+    expect(page.get_by_role("button", name="Upload rule files")).to_be_visible(timeout=WAIT_MS)
+    _upload(page, RULE_FILE.replace("browser_up * 2", "browser_up *"))
+    expect(page.get_by_role("alert").get_by_text("line 5, column")).to_be_visible(timeout=WAIT_MS)
+    _upload(page, RULE_FILE)
+    group = page.get_by_role("region", name="browser", exact=True)
+    expect(group.get_by_text("1 firing")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("button", name="Download mine.yml")).to_be_visible()
+    page.get_by_role("link", name="Alerts").first.click()
+    page.get_by_role("link", name="BrowserDown").click()
+    expect(page.get_by_text("browser:double == 0")).to_be_visible(timeout=WAIT_MS)
+    page.goto(f"{server.url}/#/rules/groups")
+    page.get_by_role("button", name="Delete mine.yml").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(group).to_have_count(0, timeout=WAIT_MS)
+
+
+def test_a_rule_that_is_an_expression_is_checked_at_its_field(server: ServerProcess, page: Page) -> None:
+    sign_in(page, server.url)
+    page.goto(f"{server.url}/#/rules/new?expr=sum(up")
+    expect(page.get_by_role("alert").get_by_text("1:")).to_be_visible(timeout=WAIT_MS)  # the preview says so first
+    page.get_by_label("Name", exact=True).fill("Browser expression")
+    page.get_by_role("button", name="Create rule").click()
+    expect(page.locator("form").get_by_role("alert").get_by_text("1:")).to_be_visible(timeout=WAIT_MS)
+    page.get_by_role("textbox", name="PromQL expression").fill("sum(up) == 0")
+    page.get_by_role("button", name="Create rule").click()
+    expect(page.get_by_role("link", name="Browser expression", exact=True)).to_be_visible(timeout=WAIT_MS)
+
+
+def _upload(page: Page, text: str) -> None:
+    file: FilePayload = {"name": "mine.yml", "mimeType": "application/yaml", "buffer": text.encode()}
+    page.locator("input[type=file]").set_input_files(file)
 
 
 def test_a_wrong_password_is_told(server: ServerProcess, page: Page) -> None:

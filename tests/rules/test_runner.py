@@ -246,3 +246,14 @@ async def test_a_group_asks_as_far_back_as_its_offset_says(house: RuleHouse) -> 
     house.clock.advance(60_000)
     await house.tick((UP_A, 2.0))
     assert list((await house.values("x")).values()) == [1.0]
+
+
+async def test_a_storm_of_series_is_saved_whole_and_told_in_pieces(house: RuleHouse) -> None:
+    await house.runner.take([a_group(an_alert_rule())])
+    storm = [(Labels.metric("up", {"host": str(number)}), 0.0) for number in range(1_200)]
+    told = await house.tick(*storm)
+    assert told == [("inactive", "firing")] * 1_200
+    assert len(house.state.saves) == 1
+    assert len(await house.values("ALERTS")) == 1_200
+    over = await house.tick(*((labels, 1.0) for labels, _ in storm))
+    assert over == [("firing", "resolved")] * 1_200

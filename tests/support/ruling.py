@@ -95,7 +95,9 @@ class RuleHouse:
         return self.told()
 
     def told(self) -> list[tuple[str, str]]:
-        return [(change.before.value, change.alert.state.value) for change in self.sink.take()]
+        changes = self.sink.take()
+        assert all(change.alert.id for change in changes), "an alert was told that is not saved"
+        return [(change.before.value, change.alert.state.value) for change in changes]
 
     async def values(self, text: str) -> dict[str, float]:
         """By labels, as they are now."""

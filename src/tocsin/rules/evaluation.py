@@ -35,6 +35,13 @@ ROWS_AT_ONCE = 500
 """Rows that are turned into labels on the event loop, some 2 ms; more go to a thread."""
 
 
+RULES_AT_ONCE = 100
+"""Rules that are judged before others have a turn: about 5 ms."""
+
+TOLD_AT_ONCE = 250
+"""Changes that are told before others have a turn."""
+
+
 @dataclass(slots=True)
 class RuleState:
     """`written` are the series of the last evaluation, `unsaved` alerts of which only the value has moved.
@@ -140,13 +147,13 @@ class Evaluation:
             changes = [change for state, why in leaving for change in closed(state.alerts.values(), why, at_ms)]
             gone = [(labels, STALE) for state, _ in leaving for labels in state.written]
             try:
-                await self._save(changes)
+                saved = await self._save(changes)
                 await self._write(gone, at_ms - self.plan.query_offset_ms)
             except TransientError as error:
                 self.leaving = leaving + self.leaving
                 log.warning("alerts of a rule that is gone will be closed later", error=str(error))
                 return
-            self._means.sink.alerts_changed(changes)
+            await self._tell(saved)
 
     def status(self) -> GroupStatus:
         plan = self.plan
@@ -181,7 +188,12 @@ class Evaluation:
             answers = await self._means.engine.query_many(self._means.source, texts, asked_ms)
         except TocsinError as error:
             return [_Outcome(state, error=str(error)) for state in states]
-        return [await self._outcome(plan, state, answer, at_ms) for state, answer in zip(states, answers, strict=True)]
+        outcomes: list[_Outcome] = []
+        for state, answer in zip(states, answers, strict=True):
+            outcomes.append(await self._outcome(plan, state, answer, at_ms))
+            if len(outcomes) % RULES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return outcomes
 
     async def _outcome(self, plan: PlacedGroup, state: RuleState, answer: Answer | TocsinError, at_ms: int) -> _Outcome:
         if isinstance(answer, TocsinError):
@@ -214,8 +226,14 @@ class Evaluation:
         asked_ms = at_ms - plan.query_offset_ms
         found = await found_alerts(rule, state.placed.labels, given, at_ms, self._means.site, self._query(asked_ms))
         hold = state.restored if at_ms - self._started_ms < self._means.settings.start_grace else frozenset[Labels]()
-        lives = live(state.placed, state.alerts, found, at_ms, limit=plan.group.limit, hold=hold)
-        return _Outcome(state, series_of(active_of(lives.alerts.values())), lives)
+        placed, alerts, limit = state.placed, state.alerts, plan.group.limit
+
+        def work() -> _Outcome:
+            lives = live(placed, alerts, found, at_ms, limit=limit, hold=hold)
+            return _Outcome(state, series_of(active_of(lives.alerts.values())), lives)
+
+        large = len(found) + len(alerts) > ROWS_AT_ONCE
+        return await self._means.offload.run(work) if large else work()
 
     def _query(self, asked_ms: int) -> _TemplateQuery:
         return _TemplateQuery(self._means, asked_ms)
@@ -247,17 +265,23 @@ class Evaluation:
         """With what the store could not take as errors. Alerts are remembered, and told, once they are saved."""
         changes = [change for each in outcomes if each.lives for change in each.lives.changes]
         try:
-            alerts = await self._save(changes)
+            saved = await self._save(changes)
         except TransientError as error:
             said = f"Its alerts could not be saved: {error}"
             return [
                 replace(one, error=said) if one.lives and one.lives.changes else self._kept(one) for one in outcomes
             ]
+        alerts = {(key_of(change.alert), change.alert.labels): change.alert for change in saved}
         for each in outcomes:
             self._kept(each, alerts)
-        if changes:
-            self._means.sink.alerts_changed(changes)
+        await self._tell(saved)
         return list(outcomes)
+
+    async def _tell(self, saved: Sequence[Change]) -> None:
+        for first in range(0, len(saved), TOLD_AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            self._means.sink.alerts_changed(saved[first : first + TOLD_AT_ONCE])
 
     def _kept(self, outcome: _Outcome, saved: dict[tuple[str, Labels], Alert] | None = None) -> _Outcome:
         if outcome.lives is not None:
@@ -269,14 +293,14 @@ class Evaluation:
             state.restored &= state.alerts.keys()
         return outcome
 
-    async def _save(self, changes: Sequence[Change]) -> dict[tuple[str, Labels], Alert]:
-        """By the rule's key and the alert's labels. From here on memory is in doubt where it is broken off."""
+    async def _save(self, changes: Sequence[Change]) -> list[Change]:
+        """The same with the alerts as they were saved. From here on memory is in doubt where it is broken off."""
         if not changes:
-            return {}
+            return []
         self._in_doubt = True
-        saved = await self._means.store.save_changes(changes)
+        alerts = await self._means.store.save_changes(changes)
         self._in_doubt = False
-        return {(key_of(alert), alert.labels): alert for alert in saved}
+        return [Change(alert, change.before) for alert, change in zip(alerts, changes, strict=True)]
 
     async def _recover(self) -> None:
         """After a failure nobody knows whether the store took the changes: read what it holds."""

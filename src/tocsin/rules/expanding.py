@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from tocsin.model.templates.values import TemplateSample
 from tocsin.promql.values import Text, Vector
 from tocsin.rules.alerting import ALERT_NAME, FoundAlert
 from tocsin.rules.answers import Query, Row, rows
+
+AT_ONCE = 100
+"""Alerts whose templates are filled in before others have a turn: about 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,12 @@ async def found_alerts(
 ) -> list[FoundAlert]:
     """`labels` are the group's and the rule's; `given` what the expression gave. Never fails by a template."""
     expanding = _Expanding(rule.alert, at_ms, site, query)
-    return [await expanding.alert(rule, labels, of, value) for of, value in given]
+    made: list[FoundAlert] = []
+    for of, value in given:
+        made.append(await expanding.alert(rule, labels, of, value))
+        if len(made) % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return made
 
 
 class _Expanding:

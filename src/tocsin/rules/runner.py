@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from tocsin.model.alert import Alert, AlertState, Reason
+from tocsin.model.alert import Alert, AlertState, Change, Reason
 from tocsin.model.errors import TransientError
 from tocsin.model.rule import Rule
 from tocsin.model.rule_group import RuleGroup
@@ -166,12 +166,13 @@ class Runner:
         for key in [key for key in self._orphans if mine(key)]:
             changes = closed(self._orphans[key], reasons.get(key, Reason.RULE_DELETED), self._means.clock.now_ms())
             try:
-                await self._means.store.save_changes(changes)
+                alerts = await self._means.store.save_changes(changes)
             except TransientError as error:
                 log.warning("alerts of a rule that is gone stay open until the next start", error=str(error))
                 return
             del self._orphans[key]
-            self._means.sink.alerts_changed(changes)
+            saved = [Change(alert, change.before) for alert, change in zip(alerts, changes, strict=True)]
+            self._means.sink.alerts_changed(saved)
 
     # When
 
