@@ -15,7 +15,7 @@ from tests.support.state import AT_MS
 
 from tocsin.api.prometheus.escaping import escaped, underscored, unescaped
 from tocsin.api.prometheus.federation import negotiated
-from tocsin.api.prometheus.remote_read import samples
+from tocsin.api.prometheus.remote_read import encoded
 from tocsin.model.series import STALE
 
 AT_S = AT_MS // 1_000
@@ -133,12 +133,14 @@ async def test_a_request_that_cannot_be_read_is_refused(admin: httpx.AsyncClient
 def test_samples_are_read_back_by_protobufs_own_library(rows: list[tuple[int, float]]) -> None:
     times = np.array([time for time, _ in rows], np.int64)
     values = np.array([value for _, value in rows], np.float64)
-    read = CLASSES["TimeSeries"].FromString(samples(times, values))
+    written, at = encoded(times, values)
+    read = CLASSES["TimeSeries"].FromString(written)
     assert [(one.timestamp, one.value) for one in read.samples] == rows
+    assert len(CLASSES["TimeSeries"].FromString(written[at[len(rows) // 2] :]).samples) == len(rows) - len(rows) // 2
 
 
 def test_a_stale_marker_keeps_its_bits() -> None:
-    body = samples(np.array([1], np.int64), np.array([STALE]))
+    body, _ = encoded(np.array([1], np.int64), np.array([STALE]))
     assert struct.pack("<Q", 0x7FF0_0000_0000_0002) in body
 
 

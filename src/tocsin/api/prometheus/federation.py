@@ -5,20 +5,25 @@ Source: Prometheus web/federate.go; the text format 0.0.4, OpenMetrics 1.0.0, co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
-from itertools import groupby
-from typing import TypeAlias
 
 from tocsin.api.prometheus.escaping import escaped, is_plain, underscored
 from tocsin.model.duration import SECOND_MS
 from tocsin.model.labels import METRIC_NAME, quote
-
-Sample: TypeAlias = tuple[dict[str, str], int, str]
-"""(labels, time in ms, the value as text)."""
+from tocsin.promql.frame import ABSENT, LabelFrame
 
 INSTANCE = "instance"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Newest:
+    """The newest sample of each series of the frame: its time and its value, as text."""
+
+    frame: LabelFrame
+    times_ms: Sequence[int]
+    values: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +67,46 @@ def _offer(text: str) -> tuple[float, str, str]:
     return quality, header.get_content_type() if "/" in text else "", str(header.get_param("escaping", ""))
 
 
-def exposition(samples: Iterable[Sample], form: Form) -> bytes:
-    """`samples` have a name each. Sorted by name, and of no type, as Prometheus federates."""
-    lines: list[str] = []
+def exposition(found: Iterable[Newest], form: Form) -> bytes:
+    """Each series once, sorted by name, and of no type, as Prometheus federates. Series without a name are left out."""
+    lines: dict[tuple[str, str], str] = {}
+    for part in found:
+        lines.update(_lines(part, form))
     kind = "unknown" if form.openmetrics else "untyped"
-    by_name = sorted(samples, key=lambda one: (one[0][METRIC_NAME], sorted(one[0].items())))
-    for name, rows in groupby(by_name, key=lambda one: one[0][METRIC_NAME]):
-        lines.append(f"# TYPE {_bare(name, form)} {kind}\n")
-        lines += [_line(name, labels, at_ms, value, form) for labels, at_ms, value in rows]
+    text: list[str] = []
+    before = None
+    for name, labels in sorted(lines):
+        if name != before:
+            text.append(f"# TYPE {name} {kind}\n")
+            before = name
+        text.append(lines[name, labels])
     if form.openmetrics:
-        lines.append("# EOF\n")
-    return "".join(lines).encode()
+        text.append("# EOF\n")
+    return "".join(text).encode()
 
 
-def _line(name: str, labels: Mapping[str, str], at_ms: int, value: str, form: Form) -> str:
-    pairs = [f"{_bare(label, form)}={quote(text)}" for label, text in sorted(labels.items()) if label != METRIC_NAME]
-    if INSTANCE not in labels:  # else the scraper would put its own on it
-        pairs.append(f'{INSTANCE}=""')
-    shown = _bare(name, form)
-    if shown.startswith('"'):
-        pairs.insert(0, shown)
-        shown = ""
-    moment = f"{at_ms / SECOND_MS:.3f}" if form.openmetrics else str(at_ms)
-    return f"{shown}{{{','.join(pairs)}}} {value} {moment}\n"
+def _lines(part: Newest, form: Form) -> Iterator[tuple[tuple[str, str], str]]:
+    """((name, labels), line) of each series."""
+    frame = part.frame
+    names = frame.column(METRIC_NAME)
+    shown = [_bare(name, form) for name in names.values]
+    pairs: list[list[str]] = [[] for _ in range(len(frame))]
+    for label in sorted(frame.columns.keys() - {METRIC_NAME}):
+        column, key = frame.columns[label], _bare(label, form)
+        texts = [f"{key}={quote(value)}" for value in column.values]
+        for row, code in zip(pairs, column.codes.tolist(), strict=True):
+            if code != ABSENT:
+                row.append(texts[code])
+    for row, code in zip(pairs, frame.column(INSTANCE).codes.tolist(), strict=True):
+        if code == ABSENT:  # else the scraper would put its own on it
+            row.append(f'{INSTANCE}=""')
+    for row, code, at_ms, value in zip(pairs, names.codes.tolist(), part.times_ms, part.values, strict=True):
+        if code == ABSENT:
+            continue
+        name, labels = shown[code], ",".join(row)
+        series = f"{{{name},{labels}}}" if name.startswith('"') else f"{name}{{{labels}}}"
+        moment = f"{at_ms / SECOND_MS:.3f}" if form.openmetrics else str(at_ms)
+        yield (name, labels), f"{series} {value} {moment}\n"
 
 
 def _bare(name: str, form: Form) -> str:

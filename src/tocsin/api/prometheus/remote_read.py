@@ -13,14 +13,17 @@ from itertools import pairwise
 import numpy as np
 
 from tocsin.model.errors import UserError
-from tocsin.model.labels import Labels
 from tocsin.model.matcher import Matcher, MatchOp
 from tocsin.model.series import FloatArray, TimeArray
+from tocsin.promql.frame import ABSENT, LabelFrame
+from tocsin.promql.values import Ranges
 
 QUERIES_MAX = 100
 MATCHERS_MAX = 100
 _OPS = (MatchOp.EQUAL, MatchOp.NOT_EQUAL, MatchOp.REGEX, MatchOp.NOT_REGEX)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_AROUND_TIME = 12
+"""Bytes of a sample besides its time."""
 _WRONG = "The body is no prometheus.ReadRequest."
 
 
@@ -115,10 +118,16 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def result(series: Sequence[tuple[Labels, TimeArray, FloatArray]]) -> bytes:
-    """A QueryResult; series in the order of their labels."""
-    ordered = sorted(series, key=lambda one: one[0].pairs)
-    return b"".join(_field(1, _time_series(labels, times, values)) for labels, times, values in ordered)
+def result(found: Ranges) -> bytes:
+    """A QueryResult of all samples of the block; series in the order of their labels."""
+    block, labels = found.block, _labels(found.frame)
+    written, at = encoded(block.times, block.values)
+    rows = []
+    for row in found.frame.order().tolist():
+        first, end = at[block.offsets[row]], at[block.offsets[row + 1]]
+        if first < end:
+            rows.append(_field(1, b"".join((*labels[row], written[first:end]))))
+    return b"".join(rows)
 
 
 def response(results: Sequence[bytes]) -> bytes:
@@ -126,34 +135,42 @@ def response(results: Sequence[bytes]) -> bytes:
     return b"".join(_field(1, one) for one in results)
 
 
-def _time_series(labels: Labels, times: TimeArray, values: FloatArray) -> bytes:
-    names = [_field(1, _field(1, name.encode()) + _field(2, value.encode())) for name, value in labels]
-    return b"".join((*names, samples(times, values)))
+def _labels(frame: LabelFrame) -> list[list[bytes]]:
+    """Field 1 of a TimeSeries, once for each label: the same value of a label is written once for all series."""
+    rows: list[list[bytes]] = [[] for _ in range(len(frame))]
+    for name in sorted(frame.columns):
+        column, key = frame.columns[name], _field(1, name.encode())
+        texts = [_field(1, key + _field(2, value.encode())) for value in column.values]
+        for row, code in zip(rows, column.codes.tolist(), strict=True):
+            if code != ABSENT:
+                row.append(texts[code])
+    return rows
 
 
-def samples(times: TimeArray, values: FloatArray) -> bytes:
-    """Field 2 of a TimeSeries, once for each sample: value (1, double) and time (2, int64).
+def encoded(times: TimeArray, values: FloatArray) -> tuple[bytes, TimeArray]:
+    """Field 2 of a TimeSeries, once for each sample: value (1, double) and time (2, int64); where each begins.
 
     Times of the same number of bytes are written together; a row is [0x12, size, 0x09, 8 bytes, 0x10, the time].
+    Returns int64[n + 1] beside the bytes.
     """
-    if not len(times):
-        return b""
-    bits = times.astype(np.uint64, copy=False) if times.dtype == np.int64 else times.view(np.uint64)
+    bits = times.astype(np.uint64)
     sizes = np.ones(len(times), np.int64)
     for shift in range(7, 64, 7):
         sizes += bits >= np.uint64(1) << np.uint64(shift)
-    cuts = np.flatnonzero(np.diff(sizes)) + 1
-    edges = [0, *cuts.tolist(), len(times)]
-    return b"".join(_rows(bits[first:end], values[first:end], int(sizes[first])) for first, end in pairwise(edges))
+    edges = [0, *(np.flatnonzero(np.diff(sizes)) + 1).tolist(), len(times)]
+    parts = [
+        _rows(bits[first:end], values[first:end], int(sizes[first])) for first, end in pairwise(edges) if first < end
+    ]
+    return b"".join(parts), np.concatenate(([0], np.cumsum(sizes + _AROUND_TIME)))
 
 
 def _rows(bits: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], values: FloatArray, size: int) -> bytes:
-    rows = np.empty((len(bits), 12 + size), np.uint8)
+    rows = np.empty((len(bits), _AROUND_TIME + size), np.uint8)
     rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 11] = 0x12, 10 + size, 0x09, 0x10
     rows[:, 3:11] = np.ascontiguousarray(values, "<f8").view(np.uint8).reshape(-1, 8)
     for at in range(size):
         seven = (bits >> np.uint64(7 * at)).astype(np.uint8) & 0x7F
-        rows[:, 12 + at] = seven | (0x80 if at < size - 1 else 0)
+        rows[:, _AROUND_TIME + at] = seven | (0x80 if at < size - 1 else 0)
     return rows.tobytes()
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from tocsin.api.deps import Reader, Wired
 from tocsin.api.prometheus.answers import written
-from tocsin.api.prometheus.federation import Sample, exposition, negotiated
+from tocsin.api.prometheus.federation import Newest, exposition, negotiated
 from tocsin.api.prometheus.parameters import Asked
 from tocsin.model.duration import SECOND_MS
-from tocsin.model.labels import METRIC_NAME
 from tocsin.model.matcher import Matcher
 from tocsin.promql import points
 from tocsin.promql.ports import Ask, Budget
@@ -32,11 +29,7 @@ async def federate(request: Request, wired: Wired, reader: Reader, asked: Asked)
     form = negotiated(request.headers.get("accept", ""))
 
     def write() -> bytes:
-        found: dict[tuple[tuple[str, str], ...], Sample] = {}
-        for values, times in asks:
-            for sample in _samples(answers[values].found, answers[times].found):
-                found[tuple(sample[0].items())] = sample
-        return exposition(found.values(), form)
+        return exposition([_newest(answers[values].found, answers[times].found) for values, times in asks], form)
 
     return await written(write, request, wired.queries.threads, media_type=form.media_type)
 
@@ -47,11 +40,9 @@ def _asks(matchers: tuple[Matcher, ...], now_ms: int, lookback_ms: int) -> tuple
     return Ask(matchers, grid, lookback_ms), Ask(matchers, grid, lookback_ms, "newest_time")
 
 
-def _samples(values: object, times: object) -> Sequence[Sample]:
+def _newest(values: object, times: object) -> Newest:
     assert isinstance(values, Vector)
     assert isinstance(times, Vector)
     rows = np.flatnonzero(values.present[:, 0])
-    labels = values.frame.take(rows).dicts()
     moments = np.rint(times.values[rows, 0] * SECOND_MS).astype(np.int64).tolist()
-    texts = points.texts(values.values[rows, 0])
-    return [one for one in zip(labels, moments, texts, strict=True) if METRIC_NAME in one[0]]
+    return Newest(values.frame.take(rows), moments, points.texts(values.values[rows, 0]))

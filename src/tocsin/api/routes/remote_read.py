@@ -37,14 +37,4 @@ async def _answered(query: ReadQuery, wired: Services, reader: ScopedReader) -> 
     budget = Budget(settings.samples_max, settings.series_max, settings.points_max, deadline_s)
     found = (await reader.gather([ask], budget))[ask].found
     assert isinstance(found, Ranges)
-    return await wired.queries.threads.run(_written, found)
-
-
-def _written(found: Ranges) -> bytes:
-    block = found.block
-    rows = []
-    for at, labels in enumerate(found.frame):
-        span = slice(int(block.offsets[at]), int(block.offsets[at + 1]))
-        if span.start < span.stop:
-            rows.append((labels, block.times[span], block.values[span]))
-    return result(rows)
+    return await wired.queries.threads.run(result, found)
