@@ -36,6 +36,9 @@ async def test_an_alert_tells_its_whole_story(api: Api, admin: httpx.AsyncClient
         "acknowledged_by": "",
         "acknowledged_at": None,
         "comment": "",
+        "annotations": {},
+        "expr": "",
+        "source": "",
     }
     assert (await admin.get(f"/api/alerts/{alert['id']}")).json() == alert
 
