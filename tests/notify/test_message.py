@@ -88,6 +88,29 @@ def test_a_letter_says_which_host_it_is_about() -> None:
     assert "system.cpu.usage is 91.30, above 80.0" in mail.text
 
 
+def of_expression(**annotations: str) -> Letter:
+    alert = an_alert(labels={"alertname": "Down", "job": "web"}, name="Down", severity=Severity.CRITICAL, value=0.0)
+    said = replace(alert, metric_name="", expr='up{job="web"} == 0', annotations=tuple(annotations.items()))
+    return replace(a_letter(), alert=said)
+
+
+def test_a_rule_that_is_an_expression_is_told_with_it_and_its_annotations() -> None:
+    letter = of_expression(summary="web answers nobody", runbook="https://example.org/<b>")
+    mail = render_letter(letter, letter.created_at_ms)
+    seen = Seen(mail.html)
+    assert mail.subject == "[CRITICAL] System Alert: Down"
+    assert seen.after("Expression") == 'up{job="web"} == 0'
+    assert (seen.after("Severity"), seen.after("Current Value")) == ("CRITICAL", "0.00")
+    assert seen.after("runbook") == "https://example.org/<b>"
+    assert "web answers nobody" in mail.text
+    assert not {"Metric", "Condition"} & set(seen.words)
+
+
+def test_an_expression_without_a_summary_is_told_by_its_value() -> None:
+    letter = of_expression()
+    assert "The value is 0.00" in render_letter(letter, letter.created_at_ms).text
+
+
 def test_a_repeat_says_so_and_since_when_under_the_same_subject() -> None:
     at_ms = FIRED_MS + 2 * HOUR_MS
     mail = render_letter(a_letter(kind=LetterKind.REPEAT, created_ms=at_ms), at_ms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 from tocsin.model.alert import AlertState
@@ -119,8 +120,14 @@ def series_of(active: Iterable[ActiveAlert]) -> list[tuple[Labels, float]]:
     """The series that tell of alerts: `ALERTS`, always 1, and `ALERTS_FOR_STATE`, since when in seconds."""
     rows: list[tuple[Labels, float]] = []
     for alert in active:
-        labels = dict(alert.labels.pairs)
-        state = Labels.of({**labels, METRIC_NAME: ALERTS, ALERT_STATE: alert.state.value})
-        since = Labels.of({**labels, METRIC_NAME: ALERTS_FOR_STATE})
+        state, since = _labels(alert.labels, alert.state)
         rows += [(state, 1.0), (since, float(alert.active_at_ms // 1000))]
     return rows
+
+
+@lru_cache(100_000)
+def _labels(labels: Labels, state: AlertState) -> tuple[Labels, Labels]:
+    """The same at every evaluation while an alert is open."""
+    own = dict(labels.pairs)
+    named = Labels.of({**own, METRIC_NAME: ALERTS, ALERT_STATE: state.value})
+    return named, Labels.of({**own, METRIC_NAME: ALERTS_FOR_STATE})

@@ -255,11 +255,15 @@ class Evaluation:
         except TransientError as failure:
             error = f"Its series could not be stored: {failure}"
         duration_s = self._means.clock.monotonic_s() - began_s
+        failed: list[tuple[str, str]] = []
         for each in saved:
             wrong = each.error or (error if each.rows else "")
             if wrong and wrong != each.state.last.error:
-                log.warning("a rule failed", rule=each.state.placed.rule.name, group=self.plan.group.name, error=wrong)
+                failed.append((each.state.placed.rule.name, wrong))
             each.state.last = Last(Health.ERROR if wrong else Health.OK, wrong, at_ms, duration_s)
+        if failed:  # one line for all: an outage of the store fails every rule
+            rule, wrong = failed[0]
+            log.warning("rules failed", group=self.plan.group.name, rules=len(failed), first=rule, error=wrong)
 
     async def _saved(self, outcomes: Sequence[_Outcome]) -> list[_Outcome]:
         """With what the store could not take as errors. Alerts are remembered, and told, once they are saved."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tocsin.model.alert import Alert, AlertState, Change, Reason
+from tocsin.model.alert import Alert, AlertState, Change, Reason, worse
 from tocsin.model.labels import Labels
 from tocsin.model.rule import Condition
 from tocsin.model.rule_group import AlertingRule
@@ -118,10 +118,21 @@ def _alert(
     at_ms: int,
 ) -> Alert:
     base = before or _new(placed, rule, active, at_ms)
-    seen = base if math.isnan(active.value) else base.with_value(active.value)
-    alert = replace(
-        seen, rule_name=rule.alert, expr=rule.expr, annotations=active.annotations, gone_at_ms=active.gone_at_ms
-    )
+    value = base.value if math.isnan(active.value) else active.value
+    peak = worse(base.condition, base.peak, value)
+    seen = rule.alert, rule.expr, value, peak, active.annotations, active.gone_at_ms
+    if seen == (base.rule_name, base.expr, base.value, base.peak, base.annotations, base.gone_at_ms):
+        alert = base  # most alerts of most evaluations
+    else:
+        alert = replace(
+            base,
+            rule_name=rule.alert,
+            expr=rule.expr,
+            value=value,
+            peak=peak,
+            annotations=active.annotations,
+            gone_at_ms=active.gone_at_ms,
+        )
     if transition is None:
         return alert
     return _turned(alert, active.state, _reason(rule, active.state), at_ms)
