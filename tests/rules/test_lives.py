@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +45,17 @@ def test_an_annotation_that_changes_is_a_move() -> None:
 def test_a_value_that_is_no_number_leaves_the_last_one() -> None:
     seen = live(placed(), fire(90.0).alerts, found(float("nan"), A), MINUTE)
     assert seen.alerts[A].value == 90.0
+
+
+def test_what_ends_because_its_rule_has_changed_says_so() -> None:
+    (change,) = live(placed(expr="temp > 99"), fire().alerts, [], MINUTE).changes
+    assert (change.alert.state, change.alert.reason) == ("resolved", Reason.RULE_EDITED)
+    labelled = replace(placed(), labels=(("severity", "critical"), ("host", "{{ $labels.host }}")))
+    severe = FoundAlert(A.with_(severity="critical"), 90.0)
+    began, ended = live(labelled, fire().alerts, [severe], MINUTE).changes
+    assert (began.alert.state, ended.alert.reason) == ("firing", Reason.RULE_EDITED)
+    (cleared,) = live(labelled, {severe.labels: began.alert}, [], MINUTE).changes
+    assert cleared.alert.reason is Reason.CLEARED
 
 
 def test_nothing_is_concluded_from_the_absence_of_what_is_held() -> None:

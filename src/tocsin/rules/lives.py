@@ -17,6 +17,9 @@ from tocsin.rules.group import PlacedRule, severity_of
 
 Alerts = Mapping[Labels, Alert]
 
+TEMPLATE = "{{"
+"""What a label's value has where it is filled in for each alert."""
+
 _CONDITIONS = {each.value: each for each in Condition}
 _MIRRORED = {
     Condition.ABOVE: Condition.BELOW,
@@ -135,7 +138,7 @@ def _alert(
         )
     if transition is None:
         return alert
-    return _turned(alert, active.state, _reason(rule, active.state), at_ms)
+    return _turned(alert, active.state, _reason(placed, rule, base, active.state), at_ms)
 
 
 def _new(placed: PlacedRule, rule: AlertingRule, active: ActiveAlert, at_ms: int) -> Alert:
@@ -172,14 +175,20 @@ def _turned(alert: Alert, state: AlertState, reason: Reason, at_ms: int) -> Aler
     )
 
 
-def _reason(rule: AlertingRule, state: AlertState) -> Reason:
+def _reason(placed: PlacedRule, rule: AlertingRule, before: Alert, state: AlertState) -> Reason:
     match state:
         case AlertState.FIRING:
             return Reason.HELD if rule.for_ms else Reason.CONDITION_MET
         case AlertState.PENDING:
             return Reason.CONDITION_MET
         case _:
-            return Reason.CLEARED
+            return Reason.RULE_EDITED if _edited(placed, rule, before) else Reason.CLEARED
+
+
+def _edited(placed: PlacedRule, rule: AlertingRule, before: Alert) -> bool:
+    """Whether the rule could not give this alert any more as it was: it has another expression, or other labels."""
+    fixed = [(name, value) for name, value in placed.labels if TEMPLATE not in value]
+    return before.expr != rule.expr or any(before.labels.get(name) != value for name, value in fixed)
 
 
 def _shown(alert: Alert) -> tuple[object, ...]:
