@@ -377,3 +377,15 @@ def test_the_version_changes_with_all_that_changes_what_is_found() -> None:
     assert changed()
     index.unsaved(ids)  # its samples were under way
     assert changed()
+
+
+def test_a_series_that_was_forgotten_while_its_samples_were_committed_is_alive() -> None:
+    index = LabelIndex(10)
+    ids = np.array([index.intern(CPU)], np.uint64)
+    lasts = index.lasts(ids)
+    new = index.unsaved(ids)
+    index.forget(ids, lasts)  # between the two steps of a commit, which may take as long as the disk does
+    index.saved(new)
+    index.touch(ids, np.array([10]))
+    assert index.series(()) == (CPU,)
+    assert [series_id for series_id, _ in index.unsaved(ids)] == [CPU.series_id()]

@@ -214,7 +214,10 @@ class LabelIndex:
                 table.kept_last.data[ordinals[known]] = spans.last[known]
 
     def touch(self, ids: IdArray, times: TimeArray) -> None:
-        """Note that there are samples of these series at these times."""
+        """Note that there are samples of these series at these times.
+
+        A series that was forgotten while they were being committed is alive again.
+        """
         for at in range(0, len(ids), TOUCHED_AT_ONCE):
             span = slice(at, at + TOUCHED_AT_ONCE)
             with self._changing:
@@ -223,6 +226,11 @@ class LabelIndex:
                     known = ordinals >= 0
                     np.minimum.at(table.first.data, ordinals[known], times[span][known])
                     np.maximum.at(table.last.data, ordinals[known], times[span][known])
+                table = self._table
+                touched = table.ordinals(ids[span])
+                touched = touched[touched >= 0]
+                if not table.alive.data[touched].all():
+                    self._revive(table.ids.data[touched])
 
     def _revive(self, ids: IdArray) -> None:
         """The lock is held."""
