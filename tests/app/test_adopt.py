@@ -28,9 +28,9 @@ from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import InlineOffload
 from tocsin.runtime.telemetry import Telemetry
 from tocsin.store.adopt.source import OldDatabase
+from tocsin.store.lock import PathLock
 from tocsin.store.memory import MemorySampleStore
 from tocsin.store.retention import RetentionBook
-from tocsin.store.samples.embedded import PathLock
 
 NOW_MS = NOON_MS + 60_000
 

@@ -36,7 +36,8 @@ from tests.support.state import a_rule
 from tocsin.app.config import StateSettings
 from tocsin.app.encryption import decrypt, encrypt, new_key, read_key, rotate, status
 from tocsin.app.restore import restore_into
-from tocsin.app.wiring import open_backups, open_engine, open_state_store
+from tocsin.app.state import open_state_store
+from tocsin.app.wiring import open_backups, open_engine
 from tocsin.model.audit import SYSTEM
 from tocsin.model.backup import BackupState
 from tocsin.model.errors import ConflictError, StoreError, TocsinError, UserError
@@ -66,7 +67,7 @@ async def refused(data: Path, key: str, sentence: str) -> None:
         async with opened(data, key):
             pass
     with pytest.raises(TocsinError, match=sentence):
-        async with open_state_store(under(key), data, world()):
+        async with open_state_store(under(key), data, world().offload):
             pass
     assert everything_under(data) == before
 

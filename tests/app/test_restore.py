@@ -28,8 +28,8 @@ from tocsin.store.backup import swap
 from tocsin.store.backup.manifest import Manifest
 from tocsin.store.backup.swap import Move, Note
 from tocsin.store.backup.write import Progress, Stores, back_up
+from tocsin.store.lock import PathLock
 from tocsin.store.memory import MemorySampleStore
-from tocsin.store.samples.embedded import PathLock
 from tocsin.store.sealing import key_text
 from tocsin.store.settings import StoreSettings
 from tocsin.store.vault import backup_cipher

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from tocsin.app.adopt import Report, copy_samples, each, rows_of, series_memory, zone_of
 from tocsin.app.config import Settings, StateSettings, load_settings
 from tocsin.app.offline import local_actor
-from tocsin.app.wiring import Engine, make_data_dir, open_engine
+from tocsin.app.state import make_data_dir
+from tocsin.app.wiring import Engine, open_engine
 from tocsin.app.world import World, real_world
 from tocsin.ingest.rows import Refusal, Rows
 from tocsin.model.duration import DAY_MS, Duration
@@ -27,7 +28,7 @@ from tocsin.model.series import SeriesBlock, TimeArray
 from tocsin.runtime.offload import InlineOffload, Offload
 from tocsin.store.adopt import in_place
 from tocsin.store.adopt.source import OldDatabase, Problem
-from tocsin.store.samples.embedded import PathLock
+from tocsin.store.lock import PathLock
 from tocsin.store.sealing import Cipher
 from tocsin.store.state.engine import Database
 from tocsin.store.vault import open_vault

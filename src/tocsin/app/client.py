@@ -1,4 +1,7 @@
-"""How the command line asks: over HTTP to the running server, or to the same application in this process."""
+"""How the command line asks: over HTTP to the running server, or to the same application in this process.
+
+Only the second road loads that application: a command beside a running server must not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,11 @@ import msgspec
 from tocsin.access.people import People
 from tocsin.app.config import load_settings
 from tocsin.app.offline import local_actor, open_people
-from tocsin.app.wiring import open_server
-from tocsin.app.world import real_world
 from tocsin.model.duration import MINUTE_MS, Duration
 from tocsin.model.errors import NotFoundError, TransientError, UserError
 from tocsin.model.page import PAGE_SIZE_MAX
 from tocsin.model.people import Role, Token
-from tocsin.runtime.clock import Clock
+from tocsin.runtime.clock import Clock, SystemClock
 from tocsin.runtime.http import open_client
 
 ADDRESS_FILE = "server.json"
@@ -74,16 +75,19 @@ async def back_up(
 @asynccontextmanager
 async def connect(config: Path | None, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the running server, or of one in this process, that may do everything."""
-    settings, world = load_settings(config, os.environ), real_world()
+    settings, clock = load_settings(config, os.environ), SystemClock()
     url = await _running_url(data_dir)
     if url is not None:
         outside = open_client(base_url=url)
-        async with open_people(settings, data_dir) as people, _signed(people, outside, world.clock) as client:
+        async with open_people(settings, data_dir) as people, _signed(people, outside, clock) as client:
             yield client
     else:
-        async with open_server(settings, data_dir, world, url="http://localhost", loops=False) as server:
+        from tocsin.app.wiring import open_server  # noqa: PLC0415 - it takes a second
+        from tocsin.app.world import real_world  # noqa: PLC0415 - the same
+
+        async with open_server(settings, data_dir, real_world(), url="http://localhost", loops=False) as server:
             inside = open_client(base_url="http://localhost", transport=httpx.ASGITransport(app=server.api))
-            async with _signed(server.people, inside, world.clock) as client:
+            async with _signed(server.people, inside, clock) as client:
                 yield client
 
 

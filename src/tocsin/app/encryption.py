@@ -17,13 +17,14 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from tocsin.app.config import Settings, load_settings
 from tocsin.app.offline import local_actor
-from tocsin.app.wiring import open_engine_with, open_state_with, unlocked
+from tocsin.app.state import open_state_with, unlocked
+from tocsin.app.wiring import open_engine_with
 from tocsin.app.world import World
 from tocsin.model.audit import AuditEntry
 from tocsin.model.errors import ConflictError, StoreError, UserError
 from tocsin.runtime.chance import fresh_bytes
+from tocsin.store.lock import PathLock
 from tocsin.store.samples.disks import disks_of
-from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.moving import move_parts
 from tocsin.store.samples.store import journal_of
 from tocsin.store.sealing import KEY_BYTES, KeyRing, key_text, parse_key
@@ -98,7 +99,7 @@ async def encrypt(settings: Settings, data_dir: Path, world: World, seen: Seen) 
     if not key:
         raise UserError("Set store.encryption_key_file first; `tocsin key new FILE` makes a key.")
     if open_vault(data_dir, key) is None and not holds_data(data_dir):
-        await unlocked(settings, data_dir, world)
+        await unlocked(settings, data_dir, world.offload)
         return
     with _changing(data_dir, key) as vault:
         if vault is None:
@@ -220,7 +221,7 @@ async def _finish(
         finally:
             moving.close()
     plain = vault.work is Work.DECRYPT
-    async with open_state_with(settings, data_dir, world, vault) as state:
+    async with open_state_with(settings, data_dir, world.offload, vault) as state:
         cipher = vault.cipher()
         await state.seal_again(cipher, None if plain else cipher, lambda column, done: seen(column, done, 0))
     seen("keys", 0, 0)
@@ -238,7 +239,7 @@ async def _note(
 ) -> None:
     at_ms = world.clock.now_ms()
     said = {"key": None if key is None else fingerprint(key)}
-    async with open_state_with(settings, data_dir, world, vault) as state:
+    async with open_state_with(settings, data_dir, world.offload, vault) as state:
         entry = AuditEntry(at_ms, local_actor(), action, "encryption", await state.settings.get(NOTED), said)
         await state.settings.put(NOTED, said, entry)
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from tocsin.access.gate import Gate
 from tocsin.access.people import People
 from tocsin.app.config import Settings, load_settings
-from tocsin.app.wiring import open_state_store
-from tocsin.app.world import real_world
+from tocsin.app.state import open_state_store
 from tocsin.model.audit import Actor
 from tocsin.model.duration import Duration
 from tocsin.model.errors import NotFoundError, UserError
 from tocsin.model.people import Allowance, Role
+from tocsin.runtime.chance import new_secret
+from tocsin.runtime.clock import SystemClock
+from tocsin.runtime.offload import ThreadOffload
 from tocsin.runtime.telemetry import Telemetry
 
 
@@ -48,19 +50,19 @@ async def create_token(
 @asynccontextmanager
 async def open_people(settings: Settings, data_dir: Path) -> AsyncIterator[People]:
     """A running server sees what changes here within seconds."""
-    world = real_world()
-    hashing = world.offload("hashing", 1)
+    clock = SystemClock()
+    hashing = ThreadOffload("hashing", 1)
     try:
-        async with open_state_store(settings, data_dir, world) as state:
+        async with open_state_store(settings, data_dir, ThreadOffload) as state:
             gate = Gate(
                 state.access,
-                clock=world.clock,
-                secrets=world.secrets,
+                clock=clock,
+                secrets=new_secret,
                 hashing=hashing,
                 telemetry=Telemetry(),
                 settings=settings.auth,
             )
-            yield People(state.access, gate, clock=world.clock, secrets=world.secrets)
+            yield People(state.access, gate, clock=clock, secrets=new_secret)
     finally:
         hashing.close()
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tocsin.app.config import Settings, load_settings
 from tocsin.app.offline import local_actor
-from tocsin.app.wiring import decide_restore, finish_restore, make_data_dir, open_state_store, sqlite_url
+from tocsin.app.state import decide_restore, finish_restore, make_data_dir, open_state_store, sqlite_url
 from tocsin.app.world import World, real_world
 from tocsin.model.audit import AuditEntry
 from tocsin.model.errors import UserError
@@ -24,7 +24,7 @@ from tocsin.store.backup import write as backups
 from tocsin.store.backup.chunk import Packing
 from tocsin.store.backup.manifest import Manifest
 from tocsin.store.backup.place import Place, open_place
-from tocsin.store.samples.embedded import PathLock
+from tocsin.store.lock import PathLock
 from tocsin.store.sealing import Cipher
 from tocsin.store.state.engine import Database, parse_url
 from tocsin.store.vault import backup_cipher, keep, unlock
@@ -243,7 +243,7 @@ async def _finish_earlier(settings: Settings, world: World, data_dir: Path) -> N
     """One that was interrupted after it was decided."""
     finish_restore(data_dir)
     if swap.read_note(data_dir) is not None:
-        async with open_state_store(settings, data_dir, world) as state:
+        async with open_state_store(settings, data_dir, world.offload) as state:
             await decide_restore(data_dir, state)
 
 

@@ -24,6 +24,7 @@ from tocsin.app.config import Settings, walk
 from tocsin.app.housekeeping import Housekeeping
 from tocsin.app.rule_groups import open_files, open_runner
 from tocsin.app.scraping import Scraping, open_scraping
+from tocsin.app.state import decide_restore, open_state_with, unlocked
 from tocsin.app.world import Samples, World
 from tocsin.ingest.appender import Appender
 from tocsin.ingest.host.collector import HostCollector
@@ -33,7 +34,6 @@ from tocsin.ingest.listen.statsd import StatsdListener
 from tocsin.ingest.wire.otlp_deltas import DeltaStreams
 from tocsin.ingest.wire.remote_known import KnownSeries
 from tocsin.model.audit import SYSTEM, AuditEntry
-from tocsin.model.errors import UserError
 from tocsin.model.outbox import Target
 from tocsin.notify.deliver import Delivery
 from tocsin.notify.desk import OutboxDesk
@@ -47,20 +47,17 @@ from tocsin.runtime.log import configure_logs, get_log
 from tocsin.runtime.offload import Offload
 from tocsin.runtime.tasks import Tasks
 from tocsin.runtime.telemetry import Telemetry
-from tocsin.store.backup import swap
 from tocsin.store.backup.write import Circumstances, Stores
 from tocsin.store.budget import DiskGuard
 from tocsin.store.erasure import Erasure
 from tocsin.store.retention import RetentionBook
-from tocsin.store.samples.embedded import PathLock
 from tocsin.store.samples.rollup import RollUpLoop
-from tocsin.store.state.state import State, open_state
-from tocsin.store.vault import Vault, backup_cipher, keep, unlock
+from tocsin.store.state.state import State
+from tocsin.store.vault import Vault, backup_cipher
 from tocsin.version import __version__
 
 log = get_log("app")
 
-STATE_READERS = 4
 QUERY_THREADS = 2
 DEFAULTS_INSTALLED = "default_alerts.installed"
 RELOADABLE = ("retention.", "log.", "alerts.", "smtp.to", "scrape.config_file", "rules.files")
@@ -79,51 +76,9 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_state_store(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[State]:
-    """Raises UserError where the directory, its key or the URL cannot work, StoreError where the database is away."""
-    async with open_state_with(settings, data_dir, world, await unlocked(settings, data_dir, world)) as state:
-        yield state
-
-
-async def unlocked(settings: Settings, data_dir: Path, world: World) -> Vault | None:
-    """The keys of the data directory, which is made where it is missing.
-
-    What the database of a new directory holds already is sealed: it may be one on a server.
-    """
-    make_data_dir(data_dir)
-    vault = unlock(data_dir, settings.store.encryption_key)
-    finish_restore(data_dir)
-    if vault is None or vault.work is None:
-        return vault
-    async with open_state_with(settings, data_dir, world, vault) as state:
-        await state.seal_again(vault.cipher(), vault.cipher())
-    done = replace(vault, work=None)
-    keep(data_dir, done, settings.store.encryption_key)
-    return done
-
-
-@asynccontextmanager
-async def open_state_with(
-    settings: Settings, data_dir: Path, world: World, vault: Vault | None
-) -> AsyncIterator[State]:
-    """Under these keys."""
-    write, read = world.offload("state-write", 1), world.offload("state-read", STATE_READERS)
-    cipher = None if vault is None else vault.cipher()
-    try:
-        state = await open_state(settings.state.url or sqlite_url(data_dir), write=write, read=read, cipher=cipher)
-        try:
-            yield state
-        finally:
-            await state.close()
-    finally:
-        write.close()
-        read.close()
-
-
-@asynccontextmanager
 async def open_engine(settings: Settings, data_dir: Path, world: World) -> AsyncIterator[Engine]:
     """The stores alone: what the Python API stands on, and the server too."""
-    async with open_engine_with(settings, data_dir, world, await unlocked(settings, data_dir, world)) as engine:
+    async with open_engine_with(settings, data_dir, world, await unlocked(settings, data_dir, world.offload)) as engine:
         yield engine
 
 
@@ -134,7 +89,7 @@ async def open_engine_with(
     """Under these keys."""
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(open_state_with(settings, data_dir, world, vault))
+        state = await stack.enter_async_context(open_state_with(settings, data_dir, world.offload, vault))
         await decide_restore(data_dir, state)
         samples = await stack.enter_async_context(world.open_samples(world, data_dir, settings, telemetry, vault))
         retention = RetentionBook(samples, state.policies, world.clock)
@@ -360,23 +315,6 @@ async def open_backups(engine: Engine, stack: AsyncExitStack, *, share: float) -
     return backups
 
 
-def finish_restore(data_dir: Path) -> None:
-    """What an interrupted `tocsin restore` had decided. Raises UserError while it still runs."""
-    note = swap.read_note(data_dir)
-    if note is not None and not note.decided_by_state:
-        with PathLock(data_dir / "samples"):
-            swap.finish(data_dir, note)
-
-
-async def decide_restore(data_dir: Path, state: State) -> None:
-    """The same where the state's own commit decides."""
-    note = swap.read_note(data_dir)
-    if note is not None:
-        with PathLock(data_dir / "samples"):
-            done = await state.settings.get(swap.DONE) == note.restore
-            (swap.finish if done else swap.abandon)(data_dir, note)
-
-
 def disk_guard(engine: Engine, data_dir: Path, reading: Offload) -> DiskGuard:
     """Looks at the disk of the data directory, unless the samples are on a server."""
 
@@ -407,15 +345,3 @@ def node_name(data_dir: Path, secrets: SecretMaker) -> str:
         name = f"node-{secrets()[:12]}"
         path.write_text(name, encoding="ascii")
         return name
-
-
-def sqlite_url(data_dir: Path) -> str:
-    return f"sqlite:///{data_dir.absolute()}/state.db"
-
-
-def make_data_dir(data_dir: Path) -> None:
-    """The directory, readable by its owner alone: it holds password hashes. Raises UserError."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot use {data_dir} as the data directory: {error.strerror}.") from error

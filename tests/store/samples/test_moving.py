@@ -12,8 +12,9 @@ from tocsin.model.duration import DAY_MS
 from tocsin.model.errors import LimitError
 from tocsin.model.labels import Labels
 from tocsin.runtime.clock import FixedClock
+from tocsin.store.lock import PathLock
 from tocsin.store.samples.disks import PLAIN, disks_of, folder_of, storage_config
-from tocsin.store.samples.embedded import EmbeddedEngine, PathLock
+from tocsin.store.samples.embedded import EmbeddedEngine
 from tocsin.store.samples.moving import LINKS, move_parts
 from tocsin.store.samples.native import Shape
 from tocsin.store.sealing import KeyRing

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tocsin.model.audit import Actor, AuditEntry
 from tocsin.model.labels import METRIC_NAME
 from tocsin.model.rule import Rule
-from tocsin.store.adopt.source import OldFiring
+from tocsin.store.adopt.values import OldFiring
 from tocsin.store.state.audit import write_audit
 from tocsin.store.state.codec import rule_of, rule_values
 from tocsin.store.state.engine import Database

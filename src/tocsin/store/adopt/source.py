@@ -24,7 +24,7 @@ from sqlalchemy import exc, pool
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.rule import Rule, Severity, check_rule
 from tocsin.model.series import FloatArray, TimeArray
-from tocsin.store.adopt.values import ABSENT, condition_of, epoch_ms, number_of, severity_of, shown, truth_of
+from tocsin.store.adopt.values import ABSENT, OldFiring, condition_of, epoch_ms, number_of, severity_of, shown, truth_of
 from tocsin.store.state.engine import parse_url
 
 PAGE = 10_000
@@ -63,18 +63,6 @@ class MetricPage:
     times: TimeArray
     values: FloatArray
     problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OldFiring:
-    """A row of alert_history; `rule_id` is the old database's."""
-
-    id: int
-    rule_id: int | None
-    triggered_at_ms: int
-    value: float
-    acknowledged: bool
-    acknowledged_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -33,6 +34,18 @@ _SEVERITIES = {
     **dict.fromkeys(("warn", "medium", "moderate"), Severity.WARNING),
     **dict.fromkeys(("information", "informational", "notice", "low", "debug"), Severity.INFO),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class OldFiring:
+    """A row of alert_history; `rule_id` is the old database's."""
+
+    id: int
+    rule_id: int | None
+    triggered_at_ms: int
+    value: float
+    acknowledged: bool
+    acknowledged_by: str
 
 
 def number_of(value: Any) -> float | None:

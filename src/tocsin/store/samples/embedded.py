@@ -11,15 +11,15 @@ What was measured of chdb-core 26.9, and why it is used as it is here:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tocsin.model.errors import StoreError, UserError
 from tocsin.model.series import IdArray
+from tocsin.store.lock import PathLock
 from tocsin.store.samples.disks import Disks, storage_config
 from tocsin.store.samples.engine import IDS, locally, refusal
 from tocsin.store.samples.native import Columns, Shape, decode, encode, height
@@ -32,35 +32,6 @@ FEW_IDS = 256
 _ID_SHAPE = Shape({"id": "UInt64"})
 _ONE_STREAM = "settings max_threads = 1, max_insert_threads = 1, input_format_parallel_parsing = 0"
 """One thread reads and writes an insert, so that the later of two equal rows stays the later one."""
-
-
-class PathLock:
-    """A path belongs to one process: a file beside it is locked until the process ends, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.with_name(path.name + ".lock").open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise UserError(
-                f"{path} is in use by another tocsin (process {owner}). Stop that one or choose another data directory."
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def release(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 class Spool:

@@ -16,8 +16,9 @@ from pathlib import Path
 from tocsin.model.errors import StoreError
 from tocsin.runtime.disk import sync
 from tocsin.runtime.log import get_log
+from tocsin.store.lock import PathLock
 from tocsin.store.samples.disks import PLAIN, Disks, folder_of
-from tocsin.store.samples.embedded import EmbeddedConnection, EmbeddedEngine, PathLock
+from tocsin.store.samples.embedded import EmbeddedConnection, EmbeddedEngine
 from tocsin.store.samples.native import Shape
 from tocsin.store.settings import StoreSettings
 
