@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -116,6 +117,14 @@ def test_a_counter_is_not_carried_on_below_zero() -> None:
 def test_a_series_that_begins_inside_the_window_is_carried_on_by_half_a_distance() -> None:
     gauge = every(10_000, [10.0, 20.0, 30.0], start=100_000)
     assert at("delta", gauge, 125_000, 60_000) == pytest.approx(20.0 * (20 + 5 + 5) / 20)
+
+
+def test_an_edge_that_is_a_tenth_further_than_a_distance_is_too_far() -> None:
+    gauge = [(20_000, 10.0), (30_000, 20.0)]
+    assert at("delta", gauge, 30_000, 20_999) == pytest.approx(10.0 * (10 + 10.999) / 10)
+    assert at("delta", gauge, 30_000, 21_000) == pytest.approx(10.0 * (10 + 5) / 10)
+    assert at("delta", gauge, 40_999, 21_999) == pytest.approx(10.0 * (10 + 1 + 10.999) / 10)
+    assert at("delta", gauge, 41_000, 22_000) == pytest.approx(10.0 * (10 + 5 + 1) / 10)
 
 
 def test_irate_after_a_reset_is_the_new_value() -> None:
@@ -277,7 +286,37 @@ def test_arrays_that_do_not_fit_one_another_are_refused(
         )
 
 
+@pytest.mark.parametrize("size", range(9))
+@pytest.mark.parametrize(("zeros", "first"), [((0.0, -0.0), 1.0), ((-0.0, 0.0), -1.0)])
+def test_of_two_zeros_the_first_is_the_extreme(size: int, zeros: tuple[float, float], first: float) -> None:
+    least = every(1000, [NAN, *[1.0] * size, *zeros, 1.0])
+    greatest = every(1000, [NAN, *[-1.0] * size, *zeros, -1.0])
+    for function, samples in (("min_over_time", least), ("max_over_time", greatest)):
+        found = at(function, samples, 1_000_000, 2_000_000)
+        assert found == 0
+        assert math.copysign(1.0, found) == first
+
+
+def test_threads_may_write_rows_of_one_answer() -> None:
+    whole = block(*[every(10, [float(n * row % 17) for n in range(2000)]) for row in range(40)])
+    grid = Grid(0, 100, 200)
+    expected, there = windows.reduce("rate", whole, grid, 1000)
+    out, present = np.empty_like(expected), np.empty_like(there)
+
+    def reduce_slice(first: int) -> None:
+        windows.reduce_into(
+            "rate", whole.offsets[first : first + 6], whole.times, whole.values, grid, 1000, out, present, row=first
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(reduce_slice, range(0, 40, 5)))
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(present, there)
+
+
 def test_times_beyond_all_reason_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="too far away"):
+        windows.reduce("predict_linear", block(FIVE), Grid(0), 1000, (1.0, NAN))
     with pytest.raises(EvaluationError, match="too far away"):
         windows.reduce("newest", block(FIVE), Grid(1 << 61), 1000)
 

@@ -73,7 +73,7 @@ def bits(value: float) -> bytes:
 
 
 @pytest.mark.parametrize("function", windows.FUNCTIONS)
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_kernel_gives_what_the_definition_gives(function: str, data: st.DataObject) -> None:
     all_ = data.draw(st.lists(series(), max_size=3))

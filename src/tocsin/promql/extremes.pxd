@@ -33,12 +33,34 @@ cdef inline void _extreme(const Work *work, bint largest, bint latest, bint time
             put(work, moment, <double>work.times[best] / 1000 if timed else work.values[best])
 
 
+cdef inline double _better(double value, double best, bint largest) noexcept nogil:
+    """One instruction of the machine: `best` stays where the value is NaN."""
+    return (value if value > best else best) if largest else (value if value < best else best)
+
+
 cdef inline double _scanned(const Work *work, Py_ssize_t low, Py_ssize_t high, bint largest) noexcept nogil:
-    cdef double best = work.values[low]
+    """Four at a time, as each comparison waits for the one before."""
     cdef Py_ssize_t at
-    for at in range(low + 1, high):
-        best = work.values[at] if _beats(work.values[at], best, largest, False) else best
-    return best
+    cdef double one, two, three, four
+    while low < high - 1 and isnan(work.values[low]):
+        low += 1
+    one = two = three = four = work.values[low]
+    at = low + 1
+    while at + 4 <= high:
+        one = _better(work.values[at], one, largest)
+        two = _better(work.values[at + 1], two, largest)
+        three = _better(work.values[at + 2], three, largest)
+        four = _better(work.values[at + 3], four, largest)
+        at += 4
+    while at < high:
+        one = _better(work.values[at], one, largest)
+        at += 1
+    one = _better(_better(two, one, largest), _better(four, three, largest), largest)
+    if one == 0:  # of 0 and -0, which are equal, the first
+        while work.values[low] != 0:
+            low += 1
+        one = work.values[low]
+    return one
 
 
 cdef inline double _least(const Work *work, Py_ssize_t moment, Py_ssize_t low, Py_ssize_t high) noexcept nogil:

@@ -20,6 +20,7 @@ from tocsin.promql.values import BoolArray, Grid
 
 MOMENT_MAX = 1 << 61
 """Moments and ranges in ms stay below this, so that no sum or difference of them leaves int64."""
+_TOO_FAR = "The times of this query are too far away; ask for times within 73 million years of 1970"
 _NOTHING = np.zeros(1)
 
 
@@ -92,9 +93,8 @@ def reduce_into(
     found = FUNCTIONS[function]
     _check_grid(grid, range_ms)
     one, two = _columns(function, found, params)
-    if found.code == kernels.CODES["double_exponential_smoothing"] and len(offsets) > 1:
-        _check_factor("smoothing", one)
-        _check_factor("trend", two)
+    if len(offsets) > 1:
+        _check_params(found, one, two)
     kernels.reduce_into(
         found.code,
         offsets,
@@ -114,7 +114,7 @@ def reduce_into(
 
 def _check_grid(grid: Grid, range_ms: int) -> None:
     if max(abs(grid.start_ms), abs(grid.end_ms), range_ms, grid.step_ms) >= MOMENT_MAX:
-        raise EvaluationError("The times of this query are too far away; ask for times within 292 million years")
+        raise EvaluationError(_TOO_FAR)
 
 
 def _columns(function: str, found: WindowFunction, params: Params) -> tuple[FloatArray, FloatArray]:
@@ -123,6 +123,14 @@ def _columns(function: str, found: WindowFunction, params: Params) -> tuple[Floa
     columns = [np.atleast_1d(np.ascontiguousarray(each, np.float64)) for each in params]
     one, two, *_ = *columns, _NOTHING, _NOTHING
     return one, two
+
+
+def _check_params(found: WindowFunction, one: FloatArray, two: FloatArray) -> None:
+    if found == FUNCTIONS["double_exponential_smoothing"]:
+        _check_factor("smoothing", one)
+        _check_factor("trend", two)
+    elif found == FUNCTIONS["predict_linear"] and not (np.abs(two) < MOMENT_MAX).all():
+        raise EvaluationError(_TOO_FAR)
 
 
 def _check_factor(name: str, factors: FloatArray) -> None:
