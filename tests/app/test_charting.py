@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tocsin.app.charting import COLOURS, Line, chart, span_of, sparkline, under
+from tocsin.app.charting import COLOURS, Line, chart, span_of, sparkline, under, visible
 
 DAY_MS = 86_400_000
 
@@ -111,3 +111,8 @@ def test_without_a_number_nothing_is_drawn() -> None:
 )
 def test_a_caret_stands_below_its_character(text: str, at: int, shown: str) -> None:
     assert under(text, at) == shown
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    assert visible("a\x1b[2J\x9b\tb\nc é") == "a\\x1b[2J\\x9b\tb\nc é"
+    assert _drawn(_line(1, 2, name="\x1b[2J"))[-1] == "━━ \\x1b[2J"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tocsin.app.client import detail_of
+from tocsin.app.client import detail_of, request, write_address
+from tocsin.model.errors import TransientError
 
 HEAVY = ("tocsin.app.wiring", "tocsin.app.world", "fastapi", "numpy", "chdb", "psutil")
 
@@ -31,3 +34,25 @@ def test_beside_a_running_server_a_command_does_not_load_the_server() -> None:
 )
 def test_the_servers_own_sentence_is_told_where_there_is_one(body: bytes, sentence: str) -> None:
     assert detail_of(httpx.Response(502, content=body)) == sentence
+
+
+async def _healthy_alone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    asked = await reader.readuntil(b"\r\n\r\n")
+    if asked.startswith(b"GET /healthz "):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    elif asked.startswith(b"GET /slow "):
+        await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(("path", "sentence"), [("/gone", "went away"), ("/slow", "did not answer in time")])
+def test_a_server_that_does_not_answer_is_told_in_one_sentence(tmp_path: Path, path: str, sentence: str) -> None:
+    async def ask() -> None:
+        async with await asyncio.start_server(_healthy_alone, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            write_address(tmp_path, f"http://127.0.0.1:{port}")
+            with pytest.raises(TransientError, match=sentence):
+                await request(None, tmp_path, "GET", path, timeout=0.2)
+
+    asyncio.run(ask())

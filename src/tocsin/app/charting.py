@@ -27,6 +27,9 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bit of each dot of a cell, by row and column. Source: Unicode, block "Braille Patterns"."""
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A series: `times_ms` rise, values may be NaN or infinite."""
@@ -159,9 +162,14 @@ def _times(span_ms: tuple[int, int], width: int) -> str:
 def _legend(lines: Sequence[Line], more: int) -> Iterator[Text]:
     yield Text()
     for line, colour in zip(lines, COLOURS, strict=False):
-        yield Text("━━ ", colour).append(line.name, "default")
+        yield Text("━━ ", colour).append(visible(line.name), "default")
     if more:
         yield Text(f"{more} more series are not drawn.")
+
+
+def visible(text: str) -> str:
+    """Control characters as `\\x1b`: what a label holds must not steer the terminal. Tabs and line ends stay."""
+    return text.translate(_CONTROLS)
 
 
 def under(text: str, at: int) -> str:

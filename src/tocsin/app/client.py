@@ -74,13 +74,21 @@ async def back_up(
 
 @asynccontextmanager
 async def connect(config: Path | None, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running server, or of one in this process, that may do everything."""
+    """A client of the running server, or of one in this process, that may do everything.
+
+    Raises TransientError where the running server goes away, or does not answer in time.
+    """
     settings, clock = load_settings(config, os.environ), SystemClock()
     url = await _running_url(data_dir)
     if url is not None:
         outside = open_client(base_url=url)
         async with open_people(settings, data_dir) as people, _signed(people, outside, clock) as client:
-            yield client
+            try:
+                yield client
+            except httpx.TimeoutException as error:
+                raise TransientError(f"The server at {url} did not answer in time.") from error
+            except httpx.TransportError as error:
+                raise TransientError(f"The server at {url} went away before it answered.") from error
     else:
         from tocsin.app.wiring import open_server  # noqa: PLC0415 - it takes a second
         from tocsin.app.world import real_world  # noqa: PLC0415 - the same

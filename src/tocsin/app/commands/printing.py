@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tocsin.app.charting import visible
+
 out = Console(highlight=False, soft_wrap=True)
 
 
@@ -30,7 +32,9 @@ def print_table(rows: list[dict[str, Any]], columns: list[str], *, whole: Collec
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in whole)
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))  # no markup: labels may hold brackets
+        table.add_row(
+            *(Text(visible(_cell(row.get(column)))) for column in columns)
+        )  # no markup: labels may hold brackets
     out.print(table)
 
 
