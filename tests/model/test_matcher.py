@@ -10,6 +10,7 @@ from tocsin.model.matcher import (
     REGEX_CHARS_MAX,
     Matcher,
     MatchOp,
+    alternatives,
     compiled,
     equals,
     matches_all,
@@ -190,3 +191,29 @@ def test_a_matcher_without_a_label_is_refused() -> None:
 def test_a_plain_matcher_may_hold_what_is_no_pattern() -> None:
     Matcher("x", MatchOp.EQUAL, "(").check()
     assert Matcher("x", MatchOp.EQUAL, "(").matches_value("(")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "texts"),
+    [
+        ("a", ("a",)),
+        ("a|b|a", ("a", "b")),
+        (r"host\.1|host\-2", ("host.1", "host-2")),
+        (r"a\|b", ("a|b",)),
+        (r"a\\|b", ("a\\", "b")),
+        ("é|ü", ("é", "ü")),
+        ("", None),
+        ("a|", None),
+        ("|a", None),
+        ("a.b", None),
+        ("(?i)a", None),
+        ("[ab]", None),
+        ("a+|b", None),
+        (r"x\d", None),
+        (r"\Qa\E", None),
+    ],
+)
+def test_a_pattern_that_lists_texts_is_known_as_such(pattern: str, texts: tuple[str, ...] | None) -> None:
+    assert alternatives(pattern) == texts
+    for text in texts or ():
+        assert compiled(pattern).fullmatch(text)

@@ -57,6 +57,25 @@ class Matcher:
             compiled(self.value)
 
 
+ALTERNATIVES_MAX = 1_000
+_LITERALS = re.compile(r"(?:[^\\.+*?()|\[\]{}^$]|\\[^A-Za-z0-9])+(?:\|(?:[^\\.+*?()|\[\]{}^$]|\\[^A-Za-z0-9])+)*")
+_LITERAL = re.compile(r"(?P<bar>\|)|\\?(?P<char>.)", re.DOTALL)
+
+
+@lru_cache(maxsize=4096)
+def alternatives(pattern: str) -> tuple[str, ...] | None:
+    """The texts that a pattern such as `a|b\\.c` stands for, None where it is no plain list of them."""
+    if _LITERALS.fullmatch(pattern) is None or pattern.count("|") >= ALTERNATIVES_MAX:
+        return None
+    texts = [""]
+    for found in _LITERAL.finditer(pattern):
+        if found["bar"]:
+            texts.append("")
+        else:
+            texts[-1] += found["char"]
+    return tuple(dict.fromkeys(texts))
+
+
 @lru_cache(maxsize=4096)
 def compiled(pattern: str, chars_max: int = REGEX_CHARS_MAX) -> Any:
     """The pattern in RE2, whose time is linear in the text: a hostile pattern cannot hang the server.

@@ -14,7 +14,7 @@ from tocsin.promql import ast, plan
 from tocsin.promql.evaluate import Evaluation
 from tocsin.promql.notes import Notes
 from tocsin.promql.parse import parse
-from tocsin.promql.ports import Answers, Ask, Budget, Gathered, SeriesSource, Source, Threads
+from tocsin.promql.ports import Answers, Ask, Budget, SeriesSource, Source, Threads
 from tocsin.promql.settings import QuerySettings
 from tocsin.promql.values import Grid, Scalar, Value, Vector
 
@@ -222,8 +222,9 @@ class _Turn:
     gathered_s: float
 
 
-INLINE_POINTS_MAX = 2_000
-"""Series times steps that are evaluated on the event loop, in about a millisecond at most."""
+INLINE_POINTS_MAX, INLINE_SERIES_MAX = 50_000, 1_000
+"""Series times steps, and series, that are evaluated on the event loop, in about a millisecond: to wake a thread may
+take half as long."""
 
 
 def too_many_steps(steps_max: int) -> str:
@@ -249,14 +250,12 @@ def _check_ranging(tree: ast.Expr) -> None:
 
 
 def _small(draft: _Draft, answers: Answers) -> bool:
-    points = draft.query.grid.count * (1 + sum(map(_height, answers.values())))
-    return points <= INLINE_POINTS_MAX and not any(isinstance(node, ast.Subquery) for node in ast.walk(draft.tree))
-
-
-def _height(gathered: Gathered) -> int:
-    """Series of a vector; of samples themselves more than can be looked at here."""
-    found = gathered.found
-    return len(found) if isinstance(found, Vector) else INLINE_POINTS_MAX
+    found = [gathered.found for gathered in answers.values()]
+    if any(not isinstance(one, Vector) for one in found):  # samples themselves may be many more
+        return False
+    series = sum(len(one.frame) for one in found)
+    small = series <= INLINE_SERIES_MAX and draft.query.grid.count * (1 + series) <= INLINE_POINTS_MAX
+    return small and not any(isinstance(node, ast.Subquery) for node in ast.walk(draft.tree))
 
 
 def _caught(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | TocsinError:

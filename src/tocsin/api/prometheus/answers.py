@@ -18,8 +18,8 @@ from tocsin.promql.ports import Threads
 from tocsin.promql.values import Ranges, Scalar, Text, Vector
 
 JSON = "application/json"
-RENDERED_AT_ONCE_MAX = 5_000
-"""Points that are written on the loop, in a fraction of a millisecond."""
+RENDERED_AT_ONCE_MAX = 20_000
+"""Points that are written on the loop, in about a millisecond."""
 PACKED_MIN = 32_768
 """Bytes from which an answer is packed on a thread rather than by the middleware, which is on the loop."""
 GZIP_LEVEL = 1

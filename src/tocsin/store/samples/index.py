@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tocsin.model.duration import DAY_MS, MINUTE_MS
 from tocsin.model.errors import ConflictError, LimitError, MetricLimitError
 from tocsin.model.labels import METRIC_NAME, Labels
-from tocsin.model.matcher import Matcher, MatchOp, matches_all
+from tocsin.model.matcher import Matcher, MatchOp, alternatives, matches_all
 from tocsin.model.series import Cardinality, IdArray, TimeArray
 from tocsin.promql.frame import LabelFrame
 from tocsin.store.samples.journal import NewSeries
@@ -505,9 +505,9 @@ class LabelIndex:
         rest = list(matchers)
         best: Ordinals | None = None
         for matcher in matchers:
-            if matcher.op is MatchOp.EQUAL and matcher.value:
+            posting = _posting(table, matcher, size)
+            if posting is not None:
                 rest.remove(matcher)
-                posting = _posting(table, matcher, size)
                 best = posting if best is None else _common(best, posting, size)
         if best is not None:
             return best, rest
@@ -590,11 +590,20 @@ def _number(table: SeriesTable, matcher: Matcher) -> int | None:
     return None if label is None else label.values.get(matcher.value)
 
 
-def _posting(table: SeriesTable, matcher: Matcher, size: int) -> Ordinals:
-    number = _number(table, matcher)
-    if number is None:
-        return np.zeros(0, np.int64)
-    found = table.posting(number)
+def _posting(table: SeriesTable, matcher: Matcher, size: int) -> Ordinals | None:
+    """What fits a matcher that names its values, rising; None for any other."""
+    texts: tuple[str, ...] | None = None
+    if matcher.op is MatchOp.EQUAL and matcher.value:
+        texts = (matcher.value,)
+    elif matcher.op is MatchOp.REGEX:
+        texts = alternatives(matcher.value)
+    if texts is None:
+        return None
+    label = table.labels.get(matcher.label)
+    numbers = [] if label is None else [label.values[text] for text in texts if text in label.values]
+    if len(numbers) > 1:
+        return _together(table, np.array(numbers), size)
+    found = table.posting(numbers[0]) if numbers else np.zeros(0, np.int64)
     return found[found < size]
 
 

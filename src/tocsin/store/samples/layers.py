@@ -19,7 +19,7 @@ from tocsin.store.samples.index import LabelIndex
 from tocsin.store.samples.reader import EngineSampler
 from tocsin.store.samples.table import NEVER_LAST
 
-SLICE_SAMPLES = 64_000
+SLICE_SAMPLES = 32_000
 """Samples that are unpacked at once: 16 bytes each, so that they stay in the processor's cache until reduced."""
 
 

@@ -63,8 +63,8 @@ FORGOTTEN_AT_ONCE = 2_000
 WARM_MS = HOUR_MS
 WARMED_AT_ONCE = 500
 """Series that are read into memory at once after the start, in about 0.1 s."""
-SMALL_ASKS, SMALL_POINTS, SMALL_SPAN_MS = 16, 1_000, 20 * HOUR_MS
-"""Asks, series times steps and series times milliseconds that are answered at once: about 0.1 ms together each."""
+SMALL_ASKS, SMALL_POINTS, SMALL_SPAN_MS = 20, 50_000, 200 * HOUR_MS
+"""Asks, series times steps and series times milliseconds that are answered in about a millisecond."""
 
 _ONE = Shape({"one": "UInt64"})
 _SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
@@ -408,16 +408,17 @@ class SampleStore:
         return coarse.gather(asks, self._selections, parts, engine.read, budget, self._clock.monotonic_s)
 
     def _small(self, asks: Sequence[Ask]) -> bool:
-        """Whether to answer from memory takes less than to wake a thread for it, about 0.1 ms."""
-        if len(asks) > SMALL_ASKS or self.cuts.rules.policies:
+        """Whether to answer from memory takes about a millisecond at most: waking a thread takes nearly as long."""
+        if self.cuts.rules.policies:
             return False
+        weight = 0.0
         for ask in asks:
             series = self._selections.known(ask.matchers)
-            if series is None or series * ask.grid.count > SMALL_POINTS:
+            if series is None:
                 return False
-            if series * (ask.grid.end_ms - ask.after_ms) > SMALL_SPAN_MS:
-                return False
-        return True
+            span_ms = series * (ask.grid.end_ms - ask.after_ms)
+            weight += max(1 / SMALL_ASKS, series * ask.grid.count / SMALL_POINTS, span_ms / SMALL_SPAN_MS)
+        return weight <= 1
 
     async def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SeriesBlock:
         def fetch(connection: Connection) -> SeriesBlock:
