@@ -11,6 +11,7 @@ ALL = {
     "remote_write": "Prometheus' remote write, beside Prometheus and VictoriaMetrics where they are installed",
     "queries": "PromQL over HTTP, beside Prometheus and VictoriaMetrics where they are installed",
     "rules": "rounds of 1,000 rules, of one series and of 4,000 series each",
+    "week": "a week of 1,000 series at 5-minute steps: time and memory",
     "mail": "from a push to the e-mail server's acceptance",
     "hour": "resident memory after an hour of host readings",
     "store": "the sample store alone: inserts, reads, bytes a sample",
