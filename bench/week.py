@@ -13,6 +13,7 @@ from tests.support.samples import open_store
 from bench.devops import INTERVAL_MS, Fleet
 from bench.figures import show
 from tocsin.model.duration import DAY_MS, MINUTE_MS
+from tocsin.model.labels import Labels
 from tocsin.model.series import SampleBatch
 from tocsin.promql.engine import Engine, Options
 from tocsin.promql.settings import QuerySettings
@@ -25,10 +26,10 @@ from tocsin.store.settings import StoreSettings
 DAYS, HOSTS, AT_ONCE, RUNS = 7, 100, 250, 3
 END_MS = 1_800_000_000_000 // DAY_MS * DAY_MS
 QUERIES = {
-    "rate": "rate({__name__=~'cpu_usage_.*'}[5m])",
-    "max_over_time": "max_over_time({__name__=~'cpu_usage_.*'}[5m])",
-    "the newest value": "{__name__=~'cpu_usage_.*'}",
-    "sum by (region) of rate": "sum by (region) (rate({__name__=~'cpu_usage_.*'}[5m]))",
+    "rate": "rate(cpu_usage[5m])",
+    "max_over_time": "max_over_time(cpu_usage[5m])",
+    "the newest value": "cpu_usage",
+    "sum by (region) of rate": "sum by (region) (rate(cpu_usage[5m]))",
 }
 
 
@@ -43,7 +44,7 @@ async def _measure(folder: Path) -> None:
     settings = StoreSettings(fsync=False)
     async with open_store(folder / "samples", clock, settings, offload=threads) as store:
         await _load(store)
-        engine = Engine(QuerySettings(samples_max=100_000_000), monotonic_s=time.monotonic, threads=queries)
+        engine = Engine(QuerySettings(samples_max=100_000_000), monotonic_s=clock.monotonic_s, threads=queries)
         grid = Grid(END_MS - DAYS * DAY_MS + 5 * MINUTE_MS, 5 * MINUTE_MS, DAYS * 288 - 1)
         for approximate in (False, True):
             for title, text in QUERIES.items():
@@ -69,7 +70,8 @@ async def _measure(folder: Path) -> None:
 
 async def _load(store: SampleStore) -> None:
     fleet = Fleet(HOSTS, DAYS * DAY_MS // INTERVAL_MS, END_MS)
-    ids = np.array([store.intern(labels) for labels in fleet.labels()], np.uint64)
+    series = [Labels.metric("cpu_usage", {**labels.tags, "metric": labels.name}) for labels in fleet.labels()]
+    ids = np.array([store.intern(labels) for labels in series], np.uint64)
     times, rows = fleet.times, []
     for number, values in enumerate(fleet.readings(), 1):
         rows.append(values)

@@ -77,6 +77,11 @@ def pushed_down(store: SampleStore, ask: Ask, connection: Connection) -> Gathere
     return gather([ask], store._selections, store.cuts, sampler, Budget(), now_ms=NOW, monotonic_s=lambda: 0.0)[ask]
 
 
+async def test_the_engine_inside_has_the_functions(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "samples", FixedClock(NOW), UNSYNCED) as store:
+        assert store._parts.computes_from == pushdown.SAMPLES_MIN
+
+
 def test_only_what_the_engine_can_tell_is_asked_of_it() -> None:
     assert not pushdown.fits(Ask(ASKS, Grid(NOW), 1, "sum_over_time"))
     assert not pushdown.fits(Ask(ASKS, Grid(NOW), 1, "newest"))

@@ -147,7 +147,7 @@ class EngineSampler(Sampler):
         check_samples(counted, samples_max)
         if counted < self.computes_from:
             return None
-        return Computed(*pushdown.compute(self.read, ask, ids, after_ms), counted)
+        return Computed(*pushdown.compute(self.read, ask, ids, after_ms, counted), counted)
 
     def slices(self, ids: IdArray, after_ms: int, until_ms: int, samples_max: int) -> Iterator[tuple[int, Samples]]:
         if not len(ids) or until_ms <= after_ms:
