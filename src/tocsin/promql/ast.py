@@ -114,7 +114,8 @@ class Card(StrEnum):
 class Matching:
     """How two vectors meet: `on` the labels or ignoring them; `include` are the labels of group_left or group_right.
 
-    `fill_left` stands for a missing series of the left side, `fill_right` for one of the right.
+    `fill_left` stands for a missing series of the left side, `fill_right` for one of the right; with group_right, as in
+    Prometheus, the sides are the other way round.
     """
 
     card: Card

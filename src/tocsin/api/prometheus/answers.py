@@ -20,6 +20,8 @@ from tocsin.promql.values import Ranges, Scalar, Text, Vector
 JSON = "application/json"
 RENDERED_AT_ONCE_MAX = 20_000
 """Points that are written on the loop, in about a millisecond."""
+SERIES_AT_ONCE_MAX = 500
+"""Series likewise: their labels take longer than their points."""
 PACKED_MIN = 32_768
 """Bytes from which an answer is packed on a thread rather than by the middleware, which is on the loop."""
 GZIP_LEVEL = 1
@@ -53,7 +55,7 @@ async def answered(
     answer: Answer, request: Request, threads: Threads, *, limit: int = 0, explain: bool = False, stats: bool = False
 ) -> Response:
     """The answer to a query; large ones are written and packed on a thread."""
-    if _points(answer) <= RENDERED_AT_ONCE_MAX:
+    if _points(answer) <= RENDERED_AT_ONCE_MAX and _height(answer) <= SERIES_AT_ONCE_MAX:
         return Response(_body(answer, limit, explain=explain, stats=stats), media_type=JSON)
     return await written(lambda: _body(answer, limit, explain=explain, stats=stats), request, threads)
 
@@ -72,6 +74,10 @@ async def written(write: Callable[[], bytes], request: Request, threads: Threads
         return Response(packed, media_type=media_type, headers=headers)
 
     return await threads.run(work)
+
+
+def _height(answer: Answer) -> int:
+    return len(answer.value.frame) if isinstance(answer.value, Vector | Ranges) else 1
 
 
 def _points(answer: Answer) -> int:
