@@ -26,7 +26,7 @@ from tocsin.runtime.chance import fresh_bytes
 from tocsin.store.lock import PathLock
 from tocsin.store.samples.disks import disks_of
 from tocsin.store.samples.moving import move_parts
-from tocsin.store.samples.store import journal_of
+from tocsin.store.samples.opening import journal_of
 from tocsin.store.sealing import KEY_BYTES, KeyRing, key_text, parse_key
 from tocsin.store.vault import (
     COMMANDS,

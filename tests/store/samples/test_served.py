@@ -27,9 +27,9 @@ from tocsin.runtime.clock import FixedClock
 from tocsin.runtime.offload import ThreadOffload
 from tocsin.store.samples.address import parse_address
 from tocsin.store.samples.native import Shape
+from tocsin.store.samples.opening import open_parts
 from tocsin.store.samples.schema import MIGRATIONS, migrate
 from tocsin.store.samples.served import Codecs, ServedEngine, check_version
-from tocsin.store.samples.store import open_parts
 from tocsin.store.settings import StoreSettings
 
 NOW = 1_800_000_000_000

@@ -19,7 +19,7 @@ from tocsin.store.samples.decimal import Exponents
 from tocsin.store.samples.dump import TABLES
 from tocsin.store.samples.engines import place_of
 from tocsin.store.samples.native import Shape, decode, height
-from tocsin.store.samples.store import open_parts
+from tocsin.store.samples.opening import open_parts
 from tocsin.store.settings import StoreSettings
 from tocsin.store.state.audit import write_audit
 from tocsin.store.state.bulk import give_ids_after

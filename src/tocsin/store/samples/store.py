@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,21 +33,21 @@ from tocsin.store.samples import (
     erasing,
     gathering,
     layers,
-    pushdown,
     reader,
     retention,
     rollup,
 )
 from tocsin.store.samples.blocks import check_cells, check_series, grid
-from tocsin.store.samples.cuts import Cuts, InForce
+from tocsin.store.samples.cuts import InForce
 from tocsin.store.samples.decimal import Exponents
-from tocsin.store.samples.engine import PARTS, Connection, Engine
-from tocsin.store.samples.engines import open_engine, place_of
+from tocsin.store.samples.engine import PARTS, Connection
+from tocsin.store.samples.engines import place_of
 from tocsin.store.samples.gathering import seconds_left
 from tocsin.store.samples.index import LabelIndex
-from tocsin.store.samples.journal import Journal, NewSeries, Record
+from tocsin.store.samples.journal import NewSeries
 from tocsin.store.samples.native import Columns, Shape
-from tocsin.store.samples.schema import METRICS, ROWS, migrate
+from tocsin.store.samples.opening import Parts, gathered, open_parts
+from tocsin.store.samples.schema import METRICS, ROWS
 from tocsin.store.samples.staging import Staging, Unstaged
 from tocsin.store.samples.writer import GroupCommit, joined
 from tocsin.store.settings import RetentionSettings, StoreSettings
@@ -68,25 +68,6 @@ SMALL_ASKS, SMALL_POINTS, SMALL_SPAN_MS = 20, 50_000, 200 * HOUR_MS
 
 _ONE = Shape({"one": "UInt64"})
 _SIZE = Shape({"rows": "UInt64", "bytes": "UInt64", "days": "UInt64"})
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an open store holds of its engine, and what it read from it at the start."""
-
-    writing: Connection
-    folding: reader.Pool
-    pool: reader.Pool
-    opened: rollup.OpenHours
-    index: LabelIndex
-    cuts: Cuts
-    enforced: enforcement.Enforced
-    metrics: dict[str, MetricInfo]
-    journal: Journal | None
-    """None where the engine is a server: other nodes read from it too."""
-    computes_from: int | None
-    """So many samples are better computed on in the engine; None: it cannot."""
-    close: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -748,73 +729,8 @@ class SampleStore:
         self._parts.writing.insert("metrics", METRICS, rows)
 
 
-def gathered(records: Iterable[Record], rows_max: int) -> Iterator[tuple[NewSeries, list[SampleBatch]]]:
-    """Records joined in their order, about `rows_max` samples at a time."""
-    series: list[tuple[int, str]] = []
-    batches: list[SampleBatch] = []
-    rows = 0
-    for record in records:
-        series += record.series
-        if len(record.batch):
-            batches.append(record.batch)
-            rows += len(record.batch)
-        if rows >= rows_max:
-            yield series, batches
-            series, batches, rows = [], [], 0
-    if series or batches:
-        yield series, batches
-
-
 def kept_at(lengths: Lengths, at_ms: int) -> rollup.Kept:
     return rollup.Kept(at_ms - lengths.raw_ms, at_ms - lengths.five_minutes_ms, at_ms - lengths.hours_ms)
-
-
-def journal_of(path: Path) -> Path:
-    """The journal's folder, beside the engine's."""
-    return path.with_name(path.name + ".journal")
-
-
-def open_parts(path: Path, settings: StoreSettings, vault: Vault | None = None) -> Parts:
-    with ExitStack() as stack:
-        engine = open_engine(path, settings, vault)
-        stack.callback(engine.close)
-        journal = None
-        if not settings.url:
-            cipher = None if vault is None else vault.cipher()
-            journal = Journal(journal_of(path), fsync=settings.fsync, cipher=cipher)
-            stack.callback(journal.close)
-        writing = engine.connect(reading=False)
-        stack.callback(writing.close)
-        migrate(writing, fsync=settings.fsync, table_settings=engine.table_settings)
-        index = LabelIndex(settings.series_max, settings.metric_series_max)
-        catalog.load(writing, index)
-        metrics = _stored_metrics(writing)
-        cuts = Cuts(RetentionSettings().lengths, index.labels, index.find)
-        enforced = enforcement.Enforced(cuts)
-        enforced.load(writing)
-        opened = rollup.OpenHours()
-        opened.load(writing)
-        folding = reader.Pool([engine.connect(reading=False)])
-        stack.callback(folding.close)
-        pool = reader.Pool(_connections(engine, settings.readers, stack))
-        stack.callback(pool.close)
-        computes_from = pushdown.SAMPLES_MIN if pushdown.supported(writing) else None
-        close = stack.pop_all().close
-        return Parts(writing, folding, pool, opened, index, cuts, enforced, metrics, journal, computes_from, close)
-
-
-def _connections(engine: Engine, count: int, stack: ExitStack) -> list[Connection]:
-    made: list[Connection] = []
-    for _ in range(count):
-        made.append(engine.connect(reading=True))
-        stack.callback(made[-1].close)
-    return made
-
-
-def _stored_metrics(connection: Connection) -> dict[str, MetricInfo]:
-    rows = connection.read("select name, unit, kind, help from metrics final", METRICS)
-    infos = (MetricInfo(*row) for row in zip(*(rows[field] for field in METRICS.types), strict=True))
-    return {info.name: info for info in infos}
 
 
 def updated(known: dict[str, MetricInfo], infos: Sequence[MetricInfo]) -> dict[str, MetricInfo]:
